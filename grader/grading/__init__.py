@@ -1,0 +1,1 @@
+"""From a submission to a report, and from a class to a gradebook."""

@@ -1,0 +1,1 @@
+"""Where examiners run: one file for each kind of place."""

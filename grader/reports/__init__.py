@@ -1,0 +1,1 @@
+"""How results are told: in the terminal, as JSON lines, as CSV, and as Markdown feedback for each student."""
