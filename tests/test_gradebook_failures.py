@@ -74,9 +74,7 @@ def opened_up(path: Path) -> None:
             folder.chmod(folder.stat().st_mode | 0o011)
 
 
-@pytest.mark.parametrize(
-    "content", [b"not a database at all\n", b"SQLite format 3\0" + b"\xa5" * 4000, b"PK"]
-)
+@pytest.mark.parametrize("content", [b"not a database at all\n", b"SQLite format 3\0" + b"\xa5" * 4000, b"PK"])
 def test_a_damaged_file_is_told_and_left_untouched(tmp_path, content):
     path = tmp_path / "gradebook.db"
     path.write_bytes(content)
@@ -119,9 +117,7 @@ def test_the_database_of_another_program_is_left_as_it_is(tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("version", "said"), [("2", "written by a newer grader"), ("old", "does not say its version")]
-)
+@pytest.mark.parametrize(("version", "said"), [("2", "written by a newer grader"), ("old", "does not say its version")])
 def test_a_gradebook_of_another_version_is_left_as_it_is(tmp_path, version, said):
     path = tmp_path / "gradebook.db"
     Gradebook.open(path).close()

@@ -104,9 +104,7 @@ def a_class() -> tuple[list[Report], list[RosterEntry]]:
         report("s10", result("a", "one"), FAILED),
         report("s2"),
         UNGRADED,
-        report(
-            "s4", *(result(name, part, Outcome.NOT_ATTEMPTED) for name, part in (("a", "one"), ("b", "two")))
-        ),
+        report("s4", *(result(name, part, Outcome.NOT_ATTEMPTED) for name, part in (("a", "one"), ("b", "two")))),
         report("s5", result("a", "one", Outcome.FAILED), problem="s5.py, line 1: invalid syntax"),
     ]
     return reports, [RosterEntry("s7", "Name of s7"), RosterEntry("s2", "not missing")]
@@ -116,9 +114,7 @@ def a_class() -> tuple[list[Report], list[RosterEntry]]:
 def test_the_class_is_sorted_and_failures_are_words(console):
     class_table(*a_class(), console)
     text = said(console)
-    found = [
-        text.index(f"\n{student} ") for student in ("s2", "s4", "s5", "s7", "s10") if f"\n{student} " in text
-    ]
+    found = [text.index(f"\n{student} ") for student in ("s2", "s4", "s5", "s7", "s10") if f"\n{student} " in text]
     if console.color_system is None:
         assert found == sorted(found)
         assert len(found) == 5
@@ -136,10 +132,7 @@ def test_a_row_has_points_of_every_part_and_the_first_hint():
     head, failed, ungraded, *_ = said(console).split("\n")
     assert head.split() == ["student", "name", "points", "one", "two", "outcome", "remark"]
     assert failed == f"s1       Name of s1    2.5/5   2.5/2.5  0/2.5  1 failed            {HINT}"
-    assert (
-        ungraded
-        == "s003     Name of s003  –       –        –      UNGRADED (1 check)  the sandbox did not start"
-    )
+    assert ungraded == "s003     Name of s003  –       –        –      UNGRADED (1 check)  the sandbox did not start"
 
 
 def test_piped_lines_are_plain_and_whole():
@@ -416,9 +409,7 @@ def test_json_is_one_ascii_line_that_reads_back(text):
     assert "\n" not in line
     assert "\x1b" not in line
     back = json.loads(line)
-    joined = text.encode("utf-16", "surrogatepass").decode(
-        "utf-16", "surrogatepass"
-    )  # as JSON pairs surrogates
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # as JSON pairs surrogates
     assert back["student"] == joined
     assert back["set_aside"] == [joined]
 

@@ -23,9 +23,7 @@ TITLE = "Backpropagation through time"
 HINT = "The carry from step t+1 is missing."
 
 
-def check(
-    name: str, part: str, outcome: Outcome = Outcome.PASSED, points: float = 2.0, **more: object
-) -> CheckResult:
+def check(name: str, part: str, outcome: Outcome = Outcome.PASSED, points: float = 2.0, **more: object) -> CheckResult:
     earned = points if outcome is Outcome.PASSED else 0.0
     return CheckResult(f"test_{name}", part, f"Title of {name}", outcome, points, earned, **more)
 
@@ -249,9 +247,7 @@ def test_without_an_explanation_there_are_facts_and_no_hint():
 
 
 def test_the_untouched_stub_is_told_to_begin():
-    page = feedback(
-        report(check("a", "one", Outcome.NOT_ATTEMPTED), check("b", "two", Outcome.NOT_ATTEMPTED)), TITLE
-    )
+    page = feedback(report(check("a", "one", Outcome.NOT_ATTEMPTED), check("b", "two", Outcome.NOT_ATTEMPTED)), TITLE)
     assert "**0 of 4 points.**" in page
     assert "the untouched handout was handed in by mistake" in page
 
@@ -266,9 +262,7 @@ def test_a_file_that_cannot_be_run_is_zero_with_the_reason():
 
 def test_ungraded_is_no_zero_and_not_the_students_doing():
     checks = (check("a", "one"), check("b", "one", Outcome.UNGRADED))
-    page = feedback(
-        report(*checks, outcome="ungraded", reason="SECRET: no sandbox in /srv/grader", earned=2.0), TITLE
-    )
+    page = feedback(report(*checks, outcome="ungraded", reason="SECRET: no sandbox in /srv/grader", earned=2.0), TITLE)
     assert "**Not graded yet.** 1 of 2 checks could not be run, for a reason on our side." in page
     assert "This is not your doing, and it is not a zero" in page
     assert "SECRET" not in page

@@ -218,9 +218,7 @@ def test_names_that_only_look_right(read: Reader) -> None:
             assert len(taken.set_aside) == 1
             assert taken.set_aside[0].isprintable()
             assert not taken.set_aside[0].startswith("bptt.py:")
-    assert read(zipped(("bptt.p\u0443", b""))).set_aside == (
-        "bptt.p\\u0443: the name must be exactly bptt.py",
-    )
+    assert read(zipped(("bptt.p\u0443", b""))).set_aside == ("bptt.p\\u0443: the name must be exactly bptt.py",)
     assert read(zipped(("BPTT.PY", b""))).set_aside == ("BPTT.PY: the name must be exactly bptt.py",)
 
 
@@ -416,6 +414,19 @@ def test_extended_tar_headers_are_bounded(read: Reader) -> None:
     assert time.process_time() - start < 1
 
 
+def test_a_long_pax_header_is_refused_and_a_short_one_is_not(read: Reader) -> None:
+    for length, problem in ((60_000, None), (70_000, DAMAGED)):
+        info = tarfile.TarInfo("bptt.py")
+        info.pax_headers = {"comment": "c" * length}
+        assert read(tarred((info, WORK))).problem == problem
+
+
+def test_a_damaged_tar_header_is_seen(read: Reader) -> None:
+    whole = bytearray(tarred(("bptt.pz", WORK), form=tarfile.USTAR_FORMAT))
+    whole[6] = ord("y")
+    assert read(bytes(whole)).problem == DAMAGED
+
+
 def test_very_many_extended_headers(read: Reader) -> None:
     info = odd(b"x", "header", "")
     info.size = 0
@@ -484,8 +495,7 @@ def test_members_that_overlap_cost_little(read: Reader) -> None:
     local = b"PK\3\4" + struct.pack("<HHHHHIIIHH", *fields, 7, 0) + b"bptt.py" + kernel
     names = [b"bptt.py", *(b"x%05d" % n for n in range(1500))]
     central = b"".join(
-        b"PK\1\2" + struct.pack("<HHHHHHIIIHHHHHII", 20, *fields, len(name), 0, 0, 0, 0, 0, 0) + name
-        for name in names
+        b"PK\1\2" + struct.pack("<HHHHHHIIIHHHHHII", 20, *fields, len(name), 0, 0, 0, 0, 0, 0) + name for name in names
     )
     end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, len(names), len(names), len(central), len(local), 0)
     start = time.process_time()
@@ -536,9 +546,7 @@ def test_damaged_archives_of_two_students_share_a_reason(read: Reader) -> None:
     assert read(b"PK\3\4one").problem == read(b"PK\3\4two").problem == DAMAGED
 
 
-ZIP = zipped(
-    ("a/bptt.py", WORK), ("bptt.ipynb", b"{}"), ("x/y.txt", b"more" * 50), (member("ln", 0o120777), b"/etc")
-)
+ZIP = zipped(("a/bptt.py", WORK), ("bptt.ipynb", b"{}"), ("x/y.txt", b"more" * 50), (member("ln", 0o120777), b"/etc"))
 TAR = tarred(("a" * 120 + "/bptt.py", WORK), ("bptt.ipynb", b"{}"), (odd(tarfile.SYMTYPE), b""))
 
 

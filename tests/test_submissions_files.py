@@ -70,8 +70,8 @@ def test_encodings(content: bytes, text: str) -> None:
             b"# coding: klingon\nx = 1\n",
             "bptt.py, line 1: its first lines name an encoding that does not fit",
         ),
-        (b"# coding: rot13\nk = 1\n", "bptt.py, line 1: the encoding rot13 is not taken"),
-        (b"# coding: unicode_escape\nk = 1\n", "the encoding unicode_escape is not taken"),
+        (b"# coding: rot13\nk = 1\n", "bptt.py, line 1: the encoding rot-13 is not taken"),
+        (b"# coding: unicode_escape\nk = 1\n", "the encoding unicode-escape is not taken"),
         (b"# coding: zlib\nk = 1\n", "the encoding zlib is not taken"),
         (b"# coding: utf-7\nk = 1\n", "the encoding utf-7 is not taken"),
         (b"# coding: ascii\nk = '\xe9'\n", "line 2: it holds the byte 0xe9, which is not ascii text"),
@@ -127,9 +127,7 @@ def test_notebooks_that_give_nothing() -> None:
 
 
 def test_other_names_are_set_aside() -> None:
-    one = submission_from_files(
-        ASSIGNMENT, "s001", {"bptt.py": WORK, "conftest.py": b"evil"}, set_aside=["first"]
-    )
+    one = submission_from_files(ASSIGNMENT, "s001", {"bptt.py": WORK, "conftest.py": b"evil"}, set_aside=["first"])
     assert one.set_aside == ("first", "conftest.py: not asked for")
     assert submission_from_files(ASSIGNMENT, "s001", {}).problem == "no bptt.py or bptt.ipynb was handed in"
 
@@ -150,9 +148,7 @@ def test_other_names_are_set_aside() -> None:
     ],
 )
 def test_a_submission_is_rebuilt_from_what_the_gradebook_keeps(files: dict[str, bytes]) -> None:
-    one = submission_from_files(
-        ASSIGNMENT, "s001", files, received="2024-01-02T03:04:05+00:00", source="inbox/s001"
-    )
+    one = submission_from_files(ASSIGNMENT, "s001", files, received="2024-01-02T03:04:05+00:00", source="inbox/s001")
     again = submission_from_files(
         ASSIGNMENT,
         one.student,

@@ -56,9 +56,7 @@ def assignment(tmp_path: Path) -> Assignment:
     write(folder / "bptt.py", STUB)
     write(folder / "bptt.ipynb", notebook(STUB))
     part = Part("forward", "Forward", 3.0, {"forward": "array"})
-    return Assignment(
-        "bptt", "Through time", "bptt.py", ("numpy",), (), Limits(), (part,), folder=folder, secret=None
-    )
+    return Assignment("bptt", "Through time", "bptt.py", ("numpy",), (), Limits(), (part,), folder=folder, secret=None)
 
 
 @pytest.fixture
@@ -130,9 +128,7 @@ def test_one_file_takes_its_folder_or_its_own_name(assignment: Assignment, inbox
     assert only(assignment, write(inbox / "s042" / "s001.py")).student == "s001"
     assert only(assignment, write(inbox / "submissions" / "bptt.py")).student == "bptt"
     assert only(assignment, write(inbox / "s9" / "bptt-s010.zip", zipped(bptt_dot_py=WORK))).student == "s010"
-    assert only(
-        assignment, write(inbox / "s011" / "bptt-submission.zip", zipped(bptt_dot_py=WORK))
-    ).student == ("s011")
+    assert only(assignment, write(inbox / "s011" / "bptt-submission.zip", zipped(bptt_dot_py=WORK))).student == ("s011")
 
 
 def test_relative_paths(assignment: Assignment, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,9 +301,9 @@ def test_nothing_that_looks_like_a_submission(assignment: Assignment, inbox: Pat
 
 
 def test_paths_that_cannot_be(assignment: Assignment, inbox: Path) -> None:
-    assert fails(
-        assignment, inbox / "nowhere"
-    ) == f"{inbox / 'nowhere'}: there is no such file or folder. " + ("Check the path")
+    assert fails(assignment, inbox / "nowhere") == f"{inbox / 'nowhere'}: there is no such file or folder. " + (
+        "Check the path"
+    )
     text = write(inbox / "notes.txt", "")
     assert "not a kind of file that is read" in fails(assignment, text)
     assert "no such file" in fails(assignment, text / "below")
@@ -457,10 +453,7 @@ def test_what_the_machine_cannot_read_is_not_the_students_fault(
     assert found[5].unreadable is None
     assert found[5].chunks
     closed.add(inbox)
-    assert (
-        fails(assignment, inbox)
-        == f"{inbox}: the folder cannot be read: Permission denied. Check its permissions"
-    )
+    assert fails(assignment, inbox) == f"{inbox}: the folder cannot be read: Permission denied. Check its permissions"
 
 
 def test_no_descriptor_is_left_open(assignment: Assignment, inbox: Path) -> None:

@@ -54,9 +54,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["folder", "module", "notebook", "worked notebook"])
-def test_the_grader_reads_back_what_the_receipt_says(
-    assignment: Assignment, work: Path, out: Path, form: str
-) -> None:
+def test_the_grader_reads_back_what_the_receipt_says(assignment: Assignment, work: Path, out: Path, form: str) -> None:
     if "notebook" in form:
         (work / "bptt.py").write_text(STUB)
         (work / "bptt.ipynb").write_text(notebook("%pwd\n" + WORK, "o" * 1000))
@@ -154,9 +152,7 @@ def test_a_folder_that_cannot_be_written(
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(SubmissionError, match="the zip cannot be written: No space left on device"):
         pack(assignment, work, "s001", out)
-    assert [entry.name for entry in out.iterdir()] == [
-        "bptt-s001.zip"
-    ]  # the old one, and nothing half-written
+    assert [entry.name for entry in out.iterdir()] == ["bptt-s001.zip"]  # the old one, and nothing half-written
     assert read_one(assignment, old.path).sha256 == old.sha256
 
 

@@ -59,7 +59,9 @@ def same_answers(a: Evidence, b: Evidence) -> bool:
 
 
 def explain(
-    failing: Mapping[str, Evidence], fingerprints: Sequence[Fingerprint], not_attempted: frozenset[str] = frozenset()
+    failing: Mapping[str, Evidence],
+    fingerprints: Sequence[Fingerprint],
+    not_attempted: frozenset[str] = frozenset(),
 ) -> list[Explanation]:
     """Return the explanations that together cover every failing check, or none at all.
 
@@ -84,7 +86,7 @@ def explain(
             continue  # two beliefs fit equally well: neither is told
         if any(j < index for j, _ in twins):
             continue  # the same belief once is enough
-        if any(footprint & f and not f < footprint and not f == footprint for _, f in rivals):
+        if any(footprint & f and not f < footprint and f != footprint for _, f in rivals):
             continue  # they overlap, so at least one of them is a coincidence
         kept.append((candidate, footprint))
     covered = frozenset().union(*(footprint for _, footprint in kept)) if kept else frozenset()

@@ -72,7 +72,7 @@ class _Loop:
             keywords={},
             outcome="passed" if call.excinfo is None else "failed",
             longrepr=None,
-            when=call.when,
+            when="call" if call.when == "collect" else call.when,
             sections=(),
             duration=call.duration,
         )
@@ -102,9 +102,7 @@ def declared_check(item: pytest.Item, assignment: Assignment) -> Check:
     part = item.get_closest_marker("part")
     where = f"{item.path}:{(item.location[1] or 0) + 1}"
     if points is None or len(points.args) != 1 or not isinstance(points.args[0], int | float):
-        raise CourseError(
-            f"check {check_id(item)} has no points", where=where, advice="Add @pytest.mark.points(n)"
-        )
+        raise CourseError(f"check {check_id(item)} has no points", where=where, advice="Add @pytest.mark.points(n)")
     known = [p.id for p in assignment.parts]
     if part is None or len(part.args) != 1 or part.args[0] not in known:
         raise CourseError(

@@ -25,7 +25,9 @@ def _uses(source: str) -> Iterable[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                aliases[alias.asname or alias.name.split(".")[0]] = alias.name if alias.asname else alias.name.split(".")[0]
+                aliases[alias.asname or alias.name.split(".")[0]] = (
+                    alias.name if alias.asname else alias.name.split(".")[0]
+                )
                 yield alias.name, node.lineno
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:

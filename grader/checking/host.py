@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.checking import catalogue
-from grader.checking.diagnosis import Evidence, Explanation, Fingerprint, explain
+from grader.checking.diagnosis import Evidence, Explanation, Fingerprint, explain, same_answers
 from grader.checking.examiner import Check, Suite, limit_examiner, open_session, with_suite
 from grader.checking.flags import forbidden_uses
 from grader.checking.report import CheckResult, Diagnosis, Outcome, PartResult, Report, as_dict
@@ -261,7 +261,8 @@ class Host:
         mutant = next(m for m in self._mutant_list() if m.id == job.mutant)
         failing = _failing(answer)
         ours = any(c["outcome"] == Outcome.UNGRADED.value for c in answer["checks"].values())
-        usable = failing and not ours and not mutant.facts_only
+        # evidence with NaN in it agrees with nothing, not even with itself: such a mutant can never be told
+        usable = failing and not ours and not mutant.facts_only and all(same_answers(e, e) for e in failing.values())
         of_seed.recorded[mutant.id] = (
             Fingerprint(mutant.id, mutant.misconception, mutant.hint, failing) if usable else None
         )
@@ -273,7 +274,8 @@ class Host:
         if place and self._seed(job) == int(self.config["seed"]):
             with contextlib.suppress(OSError):  # it is only a cache
                 catalogue.write(
-                    Path(place), catalogue.to_bytes(of_seed.fingerprints, dict(self.config.get("about") or {}))
+                    Path(place),
+                    catalogue.to_bytes(of_seed.fingerprints, dict(self.config.get("about") or {})),
                 )
         waiting, of_seed.waiting = of_seed.waiting, []
         for held, result in waiting:
@@ -288,7 +290,9 @@ class Host:
             failing = {k: e for k, e in _failing(answer).items() if k not in absent}
             if failing:
                 explanations = explain(failing, of_seed.fingerprints, absent)
-        report = make_report(self.suite.checks, self.assignment, job, answer, explanations, self.config, self.sandbox.tier)
+        report = make_report(
+            self.suite.checks, self.assignment, job, answer, explanations, self.config, self.sandbox.tier
+        )
         margins = {key: c.get("margins", []) for key, c in answer["checks"].items()}
         self._send({"job": job.number, "report": as_dict(report), "margins": margins})
 
@@ -327,11 +331,11 @@ def make_report(
             continue
         got = answer["checks"].get(check.id)
         if problem and not unreadable:
-            outcome, facts, detail = Outcome.FAILED, (str(problem),), ""
+            outcome, facts, detail = Outcome.FAILED, [str(problem)], ""
         elif got is None:
-            outcome, facts, detail = Outcome.UNGRADED, (), "the check did not run"
+            outcome, facts, detail = Outcome.UNGRADED, [], "the check did not run"
         else:
-            outcome, facts, detail = Outcome(got["outcome"]), tuple(got["facts"]), got["detail"]
+            outcome, facts, detail = Outcome(got["outcome"]), list(got["facts"]), got["detail"]
         if outcome is Outcome.UNGRADED and reason is None:
             reason = detail.splitlines()[0][:300] if detail else "the grader failed"
         explanation = told.get(check.id) if outcome is not Outcome.PASSED else None
@@ -343,7 +347,7 @@ def make_report(
                 outcome=outcome,
                 points=check.points,
                 earned=check.points if outcome is Outcome.PASSED else 0.0,
-                facts=facts,
+                facts=tuple(facts),
                 hint=explanation.hint if explanation else None,
                 misconception=explanation.misconception if explanation else None,
                 mutant=explanation.mutant if explanation else None,

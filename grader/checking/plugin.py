@@ -63,9 +63,7 @@ def _open(item: pytest.Item) -> Examination:
     if folder not in opened:
         from grader.checking.selfcheck import examination_for
 
-        opened[folder] = examination_for(
-            item.path, config.getoption("--submission"), config.getoption("--check-seed")
-        )
+        opened[folder] = examination_for(item.path, config.getoption("--submission"), config.getoption("--check-seed"))
     found = opened[folder]
     if found is None:
         raise pytest.UsageError(f"{item.path}: no assignment.yaml belongs to this suite")

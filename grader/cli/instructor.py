@@ -101,7 +101,8 @@ def grade(
 
     if number(tier) == 0 and (csv_file or feedback) and not release_unsafe:
         raise click.UsageError(
-            "--csv and --feedback release grades, and tier 0 does not protect them. Add --release-unsafe if you mean it."
+            "--csv and --feedback release grades, and tier 0 does not protect them. "
+            "Add --release-unsafe if you mean it."
         )
     course = course_of(ctx)
     chosen = course.assignment(assignment)
@@ -218,7 +219,8 @@ def _again(
     examination = hidden_examination(course, assignment, tier=tier)
     if examination.seed.id != report.seed_id:
         err.print(
-            "The suite or the seed has changed since this grade: the check runs on today's inputs.", markup=False
+            "The suite or the seed has changed since this grade: the check runs on today's inputs.",
+            markup=False,
         )
     submission = submission_from_files(assignment, report.student, files, problem=report.problem, name=report.name)
     with Host(examination.config(1)) as host:

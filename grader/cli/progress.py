@@ -82,3 +82,44 @@ class ClassProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+class RunProgress:
+    """A bar for work that is only counted; silent where there is no terminal."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._console = console(stderr=True)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def begin(self, total: int) -> None:
+        """Announce how many runs there will be."""
+        if not self._console.is_terminal:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn(self._title),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("", total=total)
+
+    def advance(self) -> None:
+        """Count one run."""
+        if self._bar is not None and self._task is not None:
+            self._bar.advance(self._task)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

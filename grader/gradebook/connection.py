@@ -17,12 +17,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from grader.errors import GradebookError
 from grader.gradebook import tables
 
-_SQLITE_HEADER = b"SQLite format 3\x00"
 _ADVISORY_LOCK = 0x756E726F6C6C6564  # any number, the same for every grader: "unrolled"
 
-_DAMAGED = (
-    "It was left untouched: restore a backup, or move it away with its -wal and -shm files and grade again"
-)
+_DAMAGED = "It was left untouched: restore a backup, or move it away with its -wal and -shm files and grade again"
 
 
 def open_engine(target: Path | str, wait_seconds: float) -> tuple[Engine, str]:
@@ -108,19 +105,15 @@ def _url_of(target: Path | str) -> URL:
 
 
 def _look_at_file(path: Path) -> None:
-    """Refuse what is no database before SQLite touches it, and make the folder if it is not there."""
+    """Make the folder if it is not there; refuse what cannot be a readable file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise GradebookError("is a folder, not a gradebook", where=path, advice="Name a file")
-        if not path.exists():
-            return
-        with path.open("rb") as file:
-            head = file.read(len(_SQLITE_HEADER))
+        if path.exists():
+            path.open("rb").close()  # SQLite says of a file that it may not read only that it is unable
     except OSError as error:
         raise _unwritable(str(path), error.strerror or str(error)) from error
-    if head and head != _SQLITE_HEADER:
-        raise GradebookError("the gradebook is damaged: it is not a database", where=path, advice=_DAMAGED)
 
 
 def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

@@ -31,9 +31,7 @@ def now() -> str:
 
 def put_student(connection: Connection, student: str, name: str) -> int:
     """Return the row of a student, laid if new; a name that is not empty replaces the one there."""
-    row = connection.execute(
-        select(students.c.id, students.c.name).where(students.c.student == student)
-    ).one_or_none()
+    row = connection.execute(select(students.c.id, students.c.name).where(students.c.student == student)).one_or_none()
     if row is None:
         return _inserted(connection.execute(insert(students).values(student=student, name=name)))
     if name and name != row.name:
@@ -195,9 +193,7 @@ def put_report(
     return True
 
 
-def read_reports(
-    connection: Connection, *conditions: ColumnElement[bool]
-) -> list[tuple[Report, Mapping[str, object]]]:
+def read_reports(connection: Connection, *conditions: ColumnElement[bool]) -> list[tuple[Report, Mapping[str, object]]]:
     """Read the reports that meet the conditions, oldest first, each with the columns beside it.
 
     Those are run, graded_at, attempt, is_current and seed_override.
@@ -232,10 +228,7 @@ def read_reports(
     return [
         (
             _report(row, parts[row.id], checks[row.id]),
-            {
-                key: getattr(row, key)
-                for key in ("run", "graded_at", "attempt", "is_current", "seed_override")
-            },
+            {key: getattr(row, key) for key in ("run", "graded_at", "attempt", "is_current", "seed_override")},
         )
         for row in rows
     ]
@@ -306,8 +299,7 @@ def _report(
             for check in checks
         ),
         parts=tuple(
-            PartResult(id=part.part, title=part.title, earned=part.earned, possible=part.possible)
-            for part in parts
+            PartResult(id=part.part, title=part.title, earned=part.earned, possible=part.possible) for part in parts
         ),
         outcome=row.outcome,
         earned=row.earned,

@@ -118,9 +118,7 @@ class Gradebook:
         from grader.gradebook import rows
 
         if (report.student, report.assignment) != (submission.student, submission.assignment):
-            raise ValueError(
-                f"the report of {report.student!r} is not on the submission of {submission.student!r}"
-            )
+            raise ValueError(f"the report of {report.student!r} is not on the submission of {submission.student!r}")
         if report.submission != submission.sha256:
             raise ValueError(f"the report of {report.student!r} is about other files than the submission")
         if report.outcome not in ("graded", "ungraded"):
@@ -196,9 +194,7 @@ class Gradebook:
         from grader.gradebook.tables import reports, students
 
         with self._reading() as connection:
-            found = rows.read_reports(
-                connection, reports.c.assignment == assignment, students.c.student == student
-            )
+            found = rows.read_reports(connection, reports.c.assignment == assignment, students.c.student == student)
         return [
             Grading(
                 report=report,
@@ -238,9 +234,7 @@ class Gradebook:
                 for row in connection.execute(query)
             ]
 
-    def stored_submission_files(
-        self, assignment: str, student: str, sha256: str | None = None
-    ) -> dict[str, bytes]:
+    def stored_submission_files(self, assignment: str, student: str, sha256: str | None = None) -> dict[str, bytes]:
         """Return the files of a student's last attempt, or of the one with this SHA-256, by name.
 
         Raises GradebookError when there is no such attempt, or its stored bytes are damaged.

@@ -77,9 +77,7 @@ def hidden_examination(
     # another processor rounds differently, so its evidence is its own
     machine = f"{platform.machine()}-{_processor()}"
     name = f"{assignment.id}-{fingerprint[:16]}-{drawn.id}-{machine}.npz"
-    return Examination(
-        assignment, "hidden", fingerprint, drawn, tier, course.state / "cache" / name
-    )
+    return Examination(assignment, "hidden", fingerprint, drawn, tier, course.state / "cache" / name)
 
 
 def _processor() -> str:
@@ -155,11 +153,7 @@ def grade_class(
     """
     assignment = examination.assignment
     result = ClassResult(run=uuid.uuid4().hex)
-    done = (
-        set()
-        if fresh
-        else book.already_graded(assignment.id, examination.fingerprint, examination.seed.id)
-    )
+    done = set() if fresh else book.already_graded(assignment.id, examination.fingerprint, examination.seed.id)
     todo = {n: s for n, s in enumerate(submissions) if (s.student, s.sha256) not in done}
     result.skipped = len(submissions) - len(todo)
     on_start(len(todo), result.skipped)
@@ -170,9 +164,7 @@ def grade_class(
             on_ready(host.ready)
             for examined in host.run([as_job(n, s) for n, s in todo.items()]):
                 submission = todo[examined.job]
-                book.record(
-                    submission, examined.report, result.run, fresh=fresh, seed_override=seed_override
-                )
+                book.record(submission, examined.report, result.run, fresh=fresh, seed_override=seed_override)
                 new[examined.job] = examined.report
                 on_report(examined.report)
     for number, submission in enumerate(submissions):
@@ -195,9 +187,7 @@ def _recorded(book: Gradebook, examination: Examination, submission: Submission)
     return None
 
 
-def examine(
-    examination: Examination, jobs: Iterable[Mapping[str, Any]], *, parallel: int = 1
-) -> list[Examined]:
+def examine(examination: Examination, jobs: Iterable[Mapping[str, Any]], *, parallel: int = 1) -> list[Examined]:
     """Examine jobs without any gradebook and return the results in the order of their numbers."""
     with Host(examination.config(parallel)) as host:
         return sorted(host.run(list(jobs)), key=lambda e: e.job)

@@ -18,12 +18,13 @@ from grader.course.misconceptions import load_misconceptions
 from grader.course.mutants import Mutant, apply_mutant, check_misconceptions, load_mutants
 from grader.course.reference import read_reference
 from grader.course.stub import derive_stub
-from grader.errors import CourseError
 from grader.grading.engine import Examination, hidden_examination
 from grader.grading.executors.local import Examined, Host
 
 BASE_SEED = 1000
 POINTS = 100.0
+THOROUGH = 10  # from so many seeds on, every mutant also runs with a worker for each check
+SAMPLE = 10
 
 #: Functions that answer without looking: each must earn nothing and break nothing.
 VANDALS = {
@@ -185,15 +186,18 @@ def _plan(everyone: list[Subject], seeds: int) -> Iterator[tuple[dict[str, Any],
             if subject.kind in ("vandal", "stub") and offset:
                 continue  # they never look at their inputs
             yield job(subject, BASE_SEED + offset, "plain")
+    mutants = 0
     for subject in everyone:
-        if subject.kind != "vandal":
-            yield job(subject, BASE_SEED, "shuffled")
+        if subject.kind == "vandal":
+            continue
+        yield job(subject, BASE_SEED, "shuffled")
+        # a worker for each check is dear: a few seeds get a sample of the mutants, many seeds get them all
+        mutants += subject.kind == "mutant"
+        if subject.kind != "mutant" or seeds >= THOROUGH or mutants % SAMPLE == 0:
             yield job(subject, BASE_SEED, "isolated")
 
 
-def _judge(
-    result: Verification, subject: Subject, seed: int, examined: Examined, told: dict[str, bool]
-) -> None:
+def _judge(result: Verification, subject: Subject, seed: int, examined: Examined, told: dict[str, bool]) -> None:
     report = examined.report
     name = f"{subject.kind} {subject.name}" if subject.kind != subject.name else subject.name
     failing = [c for c in report.checks if c.outcome is not Outcome.PASSED]
@@ -234,8 +238,8 @@ def _judge_mutant(
     told: dict[str, bool],
 ) -> None:
     failing = {c.id for c in report.checks if c.outcome is not Outcome.PASSED}
-    for check in failing:
-        result.killed_by[check].add(mutant.id)
+    for failed in failing:
+        result.killed_by[failed].add(mutant.id)
     if not failing:
         find("no check kills it")
     for named in mutant.caught_by:
@@ -278,9 +282,7 @@ def _check_points(result: Verification, assignment: Assignment) -> None:
             )
 
 
-def _compare_modes(
-    result: Verification, reports: dict[tuple[str, str, str], dict[str, Outcome]]
-) -> None:
+def _compare_modes(result: Verification, reports: dict[tuple[str, str, str], dict[str, Outcome]]) -> None:
     """Outcomes must not depend on the order of the checks or on what an earlier check left behind."""
     first = str(BASE_SEED)
     for (name, mode, seed), outcomes in reports.items():
@@ -321,5 +323,3 @@ def misconceptions_by_name(assignment: Assignment) -> dict[str, set[str]]:
                 if low <= line <= high:
                     found[name].add(mutant.misconception)
     return dict(found)
-
-

@@ -117,8 +117,7 @@ def _nothing_handed_in() -> list[str]:
         "",
         "## What to do next",
         "",
-        "- If you did hand something in, tell your instructor, with the receipt that `grader submit`"
-        " printed.",
+        "- If you did hand something in, tell your instructor, with the receipt that `grader submit` printed.",
         "- If you did not, ask whether there is still time: what you have so far may well earn points.",
     ]
 
@@ -295,8 +294,7 @@ def _next_steps(report: Report) -> list[str]:
         if by_outcome[Outcome.NOT_ATTEMPTED]:
             parts = {part.id: part.title for part in report.parts}
             where = dict.fromkeys(
-                markdown_prose(parts.get(check.part, check.part), 200)
-                for check in by_outcome[Outcome.NOT_ATTEMPTED]
+                markdown_prose(parts.get(check.part, check.part), 200) for check in by_outcome[Outcome.NOT_ATTEMPTED]
             )
             steps.append(f"Still to be written: {listed([f'“{title}”' for title in where])}.")
     steps.append(

@@ -69,9 +69,7 @@ def class_table(reports: Sequence[Report], missing: Sequence[RosterEntry], conso
             _say(console, f"ungraded: {printable(report.student)}: {why}", "yellow")
 
 
-def submission_view(
-    report: Report, console: Console, for_instructor: bool, *, check: str | None = None
-) -> None:
+def submission_view(report: Report, console: Console, for_instructor: bool, *, check: str | None = None) -> None:
     """Print one submission in full: every check by part, its outcome, points, facts and hint.
 
     `for_instructor` adds assertion details, the place, what the code printed, flags, and the command that
@@ -136,9 +134,7 @@ def _rows(reports: Sequence[Report], missing: Sequence[RosterEntry], parts: Sequ
     return [rows[student] for student in sorted(rows, key=in_order)]
 
 
-def _without(
-    head: list[str], rows: list[list[str]], titles: Sequence[str]
-) -> tuple[list[str], list[list[str]]]:
+def _without(head: list[str], rows: list[list[str]], titles: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     kept = [column for column, title in enumerate(head) if title not in titles]
     return [head[column] for column in kept], [[row[column] for column in kept] for row in rows]
 
@@ -173,22 +169,16 @@ def _fitted(
 
 
 def _bounded_widths(head: list[str], rows: list[list[str]]) -> list[int]:
-    return [
-        min(wide, _WIDEST.get(title, wide)) for title, wide in zip(head, _widths(head, rows), strict=True)
-    ]
+    return [min(wide, _WIDEST.get(title, wide)) for title, wide in zip(head, _widths(head, rows), strict=True)]
 
 
-def _parts_that_lost(
-    head: list[str], rows: list[list[str]], parts: Sequence[str]
-) -> tuple[list[str], list[list[str]]]:
+def _parts_that_lost(head: list[str], rows: list[list[str]], parts: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     first = head.index("points") + 1
     last = first + len(parts)
 
     def lost(row: list[str]) -> str:
         cells = [cell.split("/") for cell in row[first:last]]
-        named = [
-            part for part, cell in zip(parts, cells, strict=True) if len(cell) == 2 and cell[0] != cell[1]
-        ]
+        named = [part for part, cell in zip(parts, cells, strict=True) if len(cell) == 2 and cell[0] != cell[1]]
         return "all" if parts and len(named) == len(parts) else ", ".join(named)
 
     narrow = [[*row[:first], lost(row), *row[last:]] for row in rows]
@@ -302,8 +292,7 @@ def _check(
     if alone and (result.misconception or result.mutant):
         _say(
             console,
-            f"{indent}misconception {printable(result.misconception or '–')},"
-            f" mutant {printable(result.mutant or '–')}",
+            f"{indent}misconception {printable(result.misconception or '–')}, mutant {printable(result.mutant or '–')}",
             "dim",
         )
     if result.location:

@@ -55,11 +55,7 @@ class Contents:
 
 def hidden_in_stdlib(folder: str) -> list[str]:
     """Return the folders of installed packages that lie inside a standard library folder."""
-    return [
-        path
-        for name in ("site-packages", "dist-packages")
-        if os.path.isdir(path := os.path.join(folder, name))
-    ]
+    return [path for name in ("site-packages", "dist-packages") if os.path.isdir(path := os.path.join(folder, name))]
 
 
 def base_python() -> str:

@@ -24,7 +24,13 @@ def _rules(contents: Contents) -> list[tuple[str, int]]:
             for entry in sorted(os.listdir(folder))
             if (path := os.path.join(folder, entry)) not in hidden
         ]
-    readable = [*contents.libraries, *contents.places.values(), *contents.extras, str(INSIDE), contents.python]
+    readable = [
+        *contents.libraries,
+        *contents.places.values(),
+        *contents.extras,
+        str(INSIDE),
+        contents.python,
+    ]
     rules += [(os.path.realpath(path), lockdown.READ) for path in readable]
     rules += [(f"/dev/{d}", lockdown.WRITE_DEVICE) for d in ("null", "zero")]
     rules += [(f"/dev/{d}", lockdown.READ) for d in ("random", "urandom")]
@@ -34,9 +40,7 @@ def _rules(contents: Contents) -> list[tuple[str, int]]:
 def open_box(contents: Contents) -> Box:
     """Start a tier 2 box; raise SandboxError where the kernel lacks Landlock or the files are out of reach."""
     if lockdown.landlock_version() < 1:
-        raise SandboxError(
-            "this kernel has no Landlock", advice="Linux 5.13 or newer with Landlock enabled is needed"
-        )
+        raise SandboxError("this kernel has no Landlock", advice="Linux 5.13 or newer with Landlock enabled is needed")
 
     def plan(contents: Contents, control: int, config: int) -> Plan:
         argv = [contents.python, "-I", "-S", "-B", "-c", boot_code("zygote", control, config)]

@@ -52,9 +52,7 @@ def fit(value: Any, spec: Any, name: str) -> Any:
     """Return `value` in the form that `spec` asks for; raise StudentFault with a plain fact where it does not fit."""
 
     def misfit() -> StudentFault:
-        return StudentFault(
-            "failed", f"{name} returned {describe(value)} where {describe_spec(spec)} is asked"
-        )
+        return StudentFault("failed", f"{name} returned {describe(value)} where {describe_spec(spec)} is asked")
 
     if spec is None or spec in ("any", "opaque"):
         return value
@@ -67,7 +65,11 @@ def fit(value: Any, spec: Any, name: str) -> Any:
         if isinstance(value, bool) or value is None or isinstance(value, str | list | tuple | dict | Handle):
             raise misfit()
         shape = getattr(value, "shape", ())
-        if tuple(shape) != () or isinstance(value, complex) or getattr(getattr(value, "dtype", None), "kind", "f") in "bc":
+        if (
+            tuple(shape) != ()
+            or isinstance(value, complex)
+            or getattr(getattr(value, "dtype", None), "kind", "f") in "bc"
+        ):
             raise misfit()
         try:
             return float(value)
@@ -113,9 +115,7 @@ class Function:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call it in the worker; return plain data that fits the spec."""
         session = self._student._ready(self.__name__)
-        return fit(
-            session.request("call", self.__name__, args, kwargs, self._wire, False), self._spec, self.__name__
-        )
+        return fit(session.request("call", self.__name__, args, kwargs, self._wire, False), self._spec, self.__name__)
 
     def returning_args(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """Call it and bring back, besides the result, the arguments as they are in the worker afterwards."""

@@ -14,7 +14,15 @@ from typing import Any, Protocol
 from grader.course.assignment import Limits
 from grader.errors import SandboxError
 from grader.sandbox.faults import StudentFault, StudentRaised, WorkerEnded
-from grader.sandbox.inside.codec import HEADER, Decoder, Encoder, Unsendable, WireError, pack, read_head, unpack
+from grader.sandbox.inside.codec import (
+    HEADER,
+    Decoder,
+    Encoder,
+    WireError,
+    pack,
+    read_head,
+    unpack,
+)
 from grader.sandbox.limits import Meter
 
 KEPT_OUTPUT = 64 << 10  # bytes of what a submission prints that are kept for the instructor
@@ -208,13 +216,9 @@ class Session:
         self.meter.workers += 1
         self._cpu_mark = 0.0
         try:
-            got = self._exchange(
-                ("load", self.epoch, self._module, self._chunks, self._names), LOAD_FACTOR
-            )
+            got = self._exchange(("load", self.epoch, self._module, self._chunks, self._names), LOAD_FACTOR)
         except WorkerEnded as fault:
-            self._dead_on_load = StudentFault(
-                fault.kind, f"the file could not be loaded: {fault.fact}", fault.detail
-            )
+            self._dead_on_load = StudentFault(fault.kind, f"the file could not be loaded: {fault.fact}", fault.detail)
             raise self._dead_on_load from None
         if not isinstance(got, dict) or not isinstance(got.get("failures"), list):
             raise self._protocol("a malformed reply to load")
@@ -436,9 +440,7 @@ class Session:
         clock.run()
         try:
             self._wait(process, clock, write=False)
-            head = read_head(
-                self._read(process, HEADER.size, clock), int(self.limits.reply_mb * (1 << 20))
-            )
+            head = read_head(self._read(process, HEADER.size, clock), int(self.limits.reply_mb * (1 << 20)))
             tree, buffers = unpack(head, self._read(process, head.body, clock))
             worker, epoch = self.meter.workers, self.epoch
 

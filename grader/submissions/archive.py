@@ -182,6 +182,4 @@ def _taken(
     if bad or choice.problem:
         return Taken({}, listed(notes), choice.problem or bad[0])
     near = next((note for note in notes if any(name in note for name in wanted(assignment))), None)
-    return Taken(
-        {}, listed(notes), f"no {asked_for(assignment)} in the archive" + (f" ({near})" if near else "")
-    )
+    return Taken({}, listed(notes), f"no {asked_for(assignment)} in the archive" + (f" ({near})" if near else ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -106,17 +105,12 @@ def choose(assignment: Assignment, names: Sequence[str]) -> Choice:
     one in a folder called like the assignment wins; otherwise that is a problem, as are two of one path.
     """
     candidates = [name for name in names if is_candidate(assignment, name)]
-    notes = [
-        f"{shown_name(name)}: {_why_not(assignment, name)}" for name in names if _is_other(assignment, name)
-    ]
+    notes = [f"{shown_name(name)}: {_why_not(assignment, name)}" for name in names if _is_other(assignment, name)]
     if not candidates:
         return Choice({}, tuple(notes))
     depth = min(len(_parts(name)) for name in candidates)
     nearest = [name for name in candidates if len(_parts(name)) == depth]
     notes += [f"{shown_name(name)}: another one lies higher up" for name in candidates if name not in nearest]
-    repeated = [name for name, count in Counter(nearest).items() if count > 1]
-    if repeated:
-        return Choice({}, tuple(notes), f"{shown_name(repeated[0])} is there more than once")
     folders = sorted({_parts(name)[:-1] for name in nearest})
     if len(folders) > 1:
         own = [folder for folder in folders if folder and folder[-1] == assignment.id]
@@ -127,9 +121,7 @@ def choose(assignment: Assignment, names: Sequence[str]) -> Choice:
                 tuple(notes),
                 f"{asked_for(assignment)} lies in {len(folders)} folders ({where}); one is asked for",
             )
-        notes += [
-            f"{shown_name(name)}: another one is taken" for name in nearest if _parts(name)[:-1] != own[0]
-        ]
+        notes += [f"{shown_name(name)}: another one is taken" for name in nearest if _parts(name)[:-1] != own[0]]
         nearest = [name for name in nearest if _parts(name)[:-1] == own[0]]
     if len({_parts(name)[-1] for name in nearest}) < len(nearest):
         return Choice({}, tuple(notes), f"{_parts(nearest[0])[-1]} is there more than once")

@@ -94,9 +94,7 @@ def read_one(assignment: Assignment, path: Path, student: str | None = None) -> 
     return one if student is None else replace(one, student=student_id(student))
 
 
-def _read_path(
-    assignment: Assignment, path: Path, several: bool, beside: bool, ids: frozenset[str]
-) -> list[_Found]:
+def _read_path(assignment: Assignment, path: Path, several: bool, beside: bool, ids: frozenset[str]) -> list[_Found]:
     kind = _kind(path)
     if kind == "folder":
         name = folder_id(path)
@@ -119,23 +117,16 @@ def _read_path(
     return [_link(assignment, path)] if kind == "link" else []
 
 
-def _is_one_student(
-    assignment: Assignment, folder: Folder, name: str, several: bool, ids: frozenset[str]
-) -> bool:
+def _is_one_student(assignment: Assignment, folder: Folder, name: str, several: bool, ids: frozenset[str]) -> bool:
     """Say whether the folder that was named is one student's; False where it is a class."""
     if name in ids:
         return True
     entries = folder.entries()
-    exact = [
-        entry.name for entry in entries if entry.kind in ("file", "link") and entry.name in wanted(assignment)
-    ]
+    exact = [entry.name for entry in entries if entry.kind in ("file", "link") and entry.name in wanted(assignment)]
     loose = [
         entry.name
         for entry in entries
-        if entry.kind == "file"
-        and entry.name not in exact
-        and is_loose(entry.name)
-        and not is_test(entry.name)
+        if entry.kind == "file" and entry.name not in exact and is_loose(entry.name) and not is_test(entry.name)
     ]
     folders = [entry.name for entry in entries if entry.kind == "folder"]
     if exact:
@@ -248,9 +239,7 @@ def _link(assignment: Assignment, path: Path) -> _Found:
     return _Found(_submission(assignment, identity, path, taken, None), True)
 
 
-def _submission(
-    assignment: Assignment, identity: str, path: Path, taken: Taken, received: str | None
-) -> Submission:
+def _submission(assignment: Assignment, identity: str, path: Path, taken: Taken, received: str | None) -> Submission:
     if taken.unreadable is not None:
         return replace(_unreadable(assignment, identity, path, taken.unreadable), set_aside=taken.set_aside)
     return submission_from_files(
@@ -287,9 +276,7 @@ def _kind(path: Path) -> str:
     try:
         return kind_of(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise SubmissionError(
-            "there is no such file or folder", where=_shown(path), advice="Check the path"
-        ) from None
+        raise SubmissionError("there is no such file or folder", where=_shown(path), advice="Check the path") from None
     except OSError as error:
         raise SubmissionError(
             f"cannot be looked at: {error.strerror}", where=_shown(path), advice="Check its permissions"

@@ -51,9 +51,7 @@ def submission_from_files(
     if chosen is not None:
         content = files[chosen]
         others += [
-            f"{other}: {chosen} is taken instead"
-            for other in wanted(assignment)
-            if other in files and other != chosen
+            f"{other}: {chosen} is taken instead" for other in wanted(assignment) if other in files and other != chosen
         ]
         try:
             if chosen == assignment.module:
@@ -128,9 +126,7 @@ def _which(assignment: Assignment, files: Mapping[str, bytes]) -> str | None:
     if len(present) < 2:
         return present[0] if present else None
     module, notebook = present
-    if _is_untouched_module(assignment, files[module]) and not _is_untouched_notebook(
-        assignment, files[notebook]
-    ):
+    if _is_untouched_module(assignment, files[module]) and not _is_untouched_notebook(assignment, files[notebook]):
         return notebook
     return module
 

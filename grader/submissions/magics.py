@@ -177,9 +177,7 @@ def _last_continued(lines: list[str], line: int) -> int:
 
 def _end_of_string(source: str, position: int, quote: str) -> int:
     """Return where the string whose body starts at `position` ends; an open one ends with its line."""
-    ends = {"'": _ENDS_SINGLE, '"': _ENDS_DOUBLE, "'''": _ENDS_TRIPLE_SINGLE, '"""': _ENDS_TRIPLE_DOUBLE}[
-        quote
-    ]
+    ends = {"'": _ENDS_SINGLE, '"': _ENDS_DOUBLE, "'''": _ENDS_TRIPLE_SINGLE, '"""': _ENDS_TRIPLE_DOUBLE}[quote]
     while mark := ends.search(source, position):
         position = mark.end()
         if mark[0] == quote:

@@ -56,9 +56,7 @@ def pack(
             f"the zip cannot be written: {error.strerror}", where=target, advice="Choose another folder"
         ) from None
     if read_one(assignment, target).sha256 != submission.sha256:
-        raise SubmissionError(
-            "the zip does not read back as what was packed", where=target, advice="Try again"
-        )
+        raise SubmissionError("the zip does not read back as what was packed", where=target, advice="Try again")
     return Receipt(
         path=target,
         files=tuple(name for name, _ in submission.files),

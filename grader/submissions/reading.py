@@ -118,9 +118,7 @@ class OpenFile(io.RawIOBase):
     that a parser that believes a lying length in the file cannot be made to fill the memory.
     """
 
-    def __init__(
-        self, path: Path, limit: int, parent: Folder | None = None, widest: int | None = None
-    ) -> None:
+    def __init__(self, path: Path, limit: int, parent: Folder | None = None, widest: int | None = None) -> None:
         """Open `path` (or its name in `parent`); raises Refused or Unreadable."""
         super().__init__()
         self._fd = -1

@@ -106,14 +106,15 @@ def _text(path: Path) -> str:
         advice = "Check the path and its permissions"
         raise SubmissionError(f"the roster cannot be read: {error}", where=path, advice=advice) from None
     try:
-        return content.decode("utf-8-sig").replace("\0", "\ufffd")
+        text = content.decode("utf-8-sig")
+        odd = content.find(b"\0")
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise SubmissionError(
-            "not UTF-8 text",
-            where=f"{path}:{line}",
-            advice='Save it as "CSV UTF-8" in the spreadsheet program',
-        ) from None
+        text, odd = "", error.start
+    if odd >= 0:
+        line = content.count(b"\n", 0, odd) + 1
+        advice = 'Save it as "CSV UTF-8" in the spreadsheet program'
+        raise SubmissionError("not UTF-8 text", where=f"{path}:{line}", advice=advice)
+    return text
 
 
 def _header(cells: Sequence[str], where: str) -> dict[str, int]:
@@ -130,9 +131,7 @@ def _header(cells: Sequence[str], where: str) -> dict[str, int]:
     found = {role: at for role, at in roles.items() if at is not None}
     if "id" not in found:
         columns = safe_text(", ".join(cells), 80)
-        raise SubmissionError(
-            f"no column of student ids among: {columns}", where=where, advice=_HEADER_ADVICE
-        )
+        raise SubmissionError(f"no column of student ids among: {columns}", where=where, advice=_HEADER_ADVICE)
     repeated = next((name for name in names if name and names.count(name) > 1), None)
     if repeated is not None and names.index(repeated) in found.values():
         raise SubmissionError(f"two columns are called {safe_text(repeated, 40)}", where=where)

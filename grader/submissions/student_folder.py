@@ -170,9 +170,7 @@ def _one_archive(assignment: Assignment, folder: Folder, archives: list[str], no
             several = safe_text(", ".join(archives[:3]), 80)
             problem = f"{len(archives)} archives were handed in ({several}); one is asked for"
             return Content(Taken(set_aside=listed(notes), problem=problem))
-        notes = notes + [
-            f"{shown_name(name)}: {own[0]} is taken instead" for name in archives if name != own[0]
-        ]
+        notes = notes + [f"{shown_name(name)}: {own[0]} is taken instead" for name in archives if name != own[0]]
         archives = own
     taken, modified = unpacked(assignment, folder.path / archives[0], folder)
     return Content(replace(taken, set_aside=(*taken.set_aside, *listed(notes))), modified)

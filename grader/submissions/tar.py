@@ -105,9 +105,7 @@ class Unpacked:
         return b""
 
 
-def walk(
-    source: Unpacked, limit_for: Callable[[str], int | None]
-) -> Iterator[tuple[TarMember, bytes | None]]:
+def walk(source: Unpacked, limit_for: Callable[[str], int | None]) -> Iterator[tuple[TarMember, bytes | None]]:
     """Yield each member, with its bytes where `limit_for(name)` gives a limit and the file keeps it.
 
     Raises DamagedArchive where the bytes are no tar archive or end too early, UnpacksTooLarge, and what the

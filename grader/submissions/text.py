@@ -47,14 +47,11 @@ def student_id(name: str) -> str:
     eight digits of its SHA-256 at the end, so that two odd names never become one id.
     """
     whole = unicodedata.normalize("NFC", name).strip()
-    clean = "".join(
-        "_" if character in "/\\" or unicodedata.category(character) in _UNPRINTABLE else character
-        for character in whole
-    )
+    clean = "".join("_" if character in "/\\" or not character.isprintable() else character for character in whole)
     if clean == whole and 0 < len(clean) <= MAX_STUDENT_ID and clean.strip("."):
         return clean
     mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{clean[: MAX_STUDENT_ID - 9].lstrip('.') or 'student'}-{mark}"
+    return f"{clean[: MAX_STUDENT_ID - 9].strip('. ') or 'student'}-{mark}"
 
 
 def listed(lines: Sequence[str], limit: int = MAX_NOTES) -> tuple[str, ...]:

@@ -161,24 +161,37 @@ def error(got, want):
     return math.inf if math.isnan(worst) else worst
 
 
+def is_right(case, hs):
+    """Tell whether the student's states are the handout's; fail the check where they have another shape."""
+    asked = case.hs.shape
+    require(hs.shape == asked, f"the forward pass returned states of shape {hs.shape} where {asked} is asked")
+    return error(hs, case.hs) <= TOLERANCE
+
+
+def nearest(run, case, hs, got, recursion, own):
+    """Return what `got` is held against where the forward pass is wrong: the nearer of two gradients.
+
+    `recursion` is the tanh recursion on the student's states, `own` the differences of the student's forward
+    pass. These do not count where the forward pass ignores its input, or where they are all zero: otherwise a
+    function that hands its argument back, or a constant, would be its own measure.
+    """
+    note(OWN_FORWARD)
+    options = [recursion]
+    if error(run(**{**case.given, "x": case.x + 0.5}), hs) > TOLERANCE and np.max(np.abs(own)) > 1e-6:
+        options.append(own)
+    return min(options, key=lambda want: error(got, want))
+
+
 def fair_gradient(run, case, hs, got, name, window=None):
     """Return what `got` is held against: the right gradient, or where `hs` is wrong, what fits those states.
 
     `run` is the student's forward pass, `hs` what it answered on this case.
     """
-    require(
-        hs.shape == case.hs.shape,
-        f"the forward pass returned states of shape {hs.shape}; {case.hs.shape} is asked",
-    )
-    if error(hs, case.hs) <= TOLERANCE:
+    if is_right(case, hs):
         return differences(upstream_loss(own_states, case, window), case.given, name)
-    note(OWN_FORWARD)
-    options = [standard_recursion(case, hs, name, window)]
     many = one_by_one(upstream_loss(run, case, window))
     own = differences(lambda given: many(given, case.given), case.given, name)
-    if np.max(np.abs(own)) > 1e-6:  # a forward pass that ignores this input earns nothing by a zero gradient
-        options.append(own)
-    return min(options, key=lambda want: error(got, want))
+    return nearest(run, case, hs, got, standard_recursion(case, hs, name, window), own)
 
 
 def sequence_run(student):
@@ -402,11 +415,9 @@ def _some_columns(rng, run, case, hs, dh0):
             out.append((case.dhs * (up - down)).sum(axis=(-2, -1)) / (2 * NUDGE))
         return np.stack(out, axis=1)
 
-    if error(hs, case.hs) <= TOLERANCE:
+    if is_right(case, hs):
         return got, slopes(own_states)
-    note(OWN_FORWARD)
-    options = [standard_recursion(case, hs, "h0")[:, columns], slopes(run)]
-    return got, min(options, key=lambda want: error(got, want) if np.max(np.abs(want)) > 1e-6 else math.inf)
+    return got, nearest(run, case, hs, got, standard_recursion(case, hs, "h0")[:, columns], slopes(run))
 
 
 # --- Part sequence ---------------------------------------------------------------------------------------

@@ -101,9 +101,7 @@ class Host:
             advice="What was graded is kept; look at the machine's memory and run the command again",
         )
 
-    def _run_once(
-        self, jobs: Sequence[Mapping[str, Any]]
-    ) -> Generator[Examined, None, list[Mapping[str, Any]]]:
+    def _run_once(self, jobs: Sequence[Mapping[str, Any]]) -> Generator[Examined, None, list[Mapping[str, Any]]]:
         """Yield what is examined; return the jobs that a dying host has left behind."""
         left = {int(job["number"]): job for job in jobs}
         # where the diagnosis waits for every mutant, all jobs must be on their way before the first answer

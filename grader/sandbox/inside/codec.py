@@ -15,7 +15,7 @@ import math
 import struct
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 MAGIC = b"UNR1"
 HEADER = struct.Struct("<4sIIQ")  # magic, JSON bytes, number of buffers, bytes of all buffers
@@ -28,9 +28,7 @@ MAX_ITERATED = 10_000  # items taken from a generator
 MAX_DIM = 1 << 40
 
 #: numpy dtypes that cross the line, by their array-protocol name.
-DTYPES = frozenset(
-    ["<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "|u1", "<u2", "<u4", "<u8", "|b1", "<c8", "<c16"]
-)
+DTYPES = frozenset(["<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "|u1", "<u2", "<u4", "<u8", "|b1", "<c8", "<c16"])
 #: torch dtypes that cross, with the numpy dtype of their bytes.
 TENSOR_DTYPES = {
     "float64": "<f8",
@@ -148,7 +146,7 @@ class Encoder:
                 *[[f.name, self.tree(getattr(value, f.name), depth + 1)] for f in dataclasses.fields(value)],
             ]
         if isinstance(value, types.GeneratorType | map | filter | zip | enumerate | reversed):
-            items = []
+            items: list[Any] = []
             for item in value:
                 if len(items) >= MAX_ITERATED:
                     raise Unsendable(f"a generator of more than {MAX_ITERATED:,} items")
@@ -180,7 +178,12 @@ class Encoder:
                     raise Unsendable(f"an array of dtype {str(array.dtype)[:40]}: numbers are asked")
                 array = numpy.ascontiguousarray(array, dtype=name)
                 # ascontiguousarray makes 0-d arrays 1-d: the shape is taken from the original
-                return ["a", name, [int(n) for n in value.shape], self.buffer(memoryview(array).cast("B") if array.size else b"")]
+                return [
+                    "a",
+                    name,
+                    [int(n) for n in value.shape],
+                    self.buffer(memoryview(array).cast("B") if array.size else b""),
+                ]
             if isinstance(value, numpy.generic):
                 array = numpy.asarray(value)
                 if array.dtype.kind == "f" and array.dtype.itemsize > 8:
@@ -365,7 +368,7 @@ class Decoder:
             raise WireError("a function where none may be")
         return self.callback(rest[0])
 
-    _BUILDERS: dict[str, Callable[..., Any]] = {
+    _BUILDERS: ClassVar[dict[str, Callable[..., Any]]] = {
         "f": _float,
         "z": _complex,
         "y": _bytes,

@@ -124,8 +124,8 @@ open_tree 428
 """
 
 _ALLOWED = """
-read write readv writev pread64 open openat close stat fstat lstat newfstatat statx statfs fstatfs lseek access faccessat
-faccessat2 readlink readlinkat getdents getdents64 getcwd fcntl dup dup2 dup3 pipe pipe2
+read write readv writev pread64 open openat close stat fstat lstat newfstatat statx statfs fstatfs lseek access
+faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd fcntl dup dup2 dup3 pipe pipe2
 mmap mprotect munmap mremap madvise msync mincore brk
 rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack pause restart_syscall
 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
@@ -240,9 +240,7 @@ def install_filter(program: bytes) -> None:
     """Load a BPF program as seccomp filter for this process and all that it starts."""
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = _SockFprog(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    result = _libc.prctl(
-        PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(fprog), 0, 0
-    )
+    result = _libc.prctl(PR_SET_SECCOMP, ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.byref(fprog), 0, 0)
     _check(result, "seccomp")
 
 
@@ -296,9 +294,7 @@ def landlock(rules: list[tuple[str, int]]) -> None:
                 if not os.path.isdir(path):
                     access &= file_rights
                 rule = struct.pack("<Qi", access, fd)
-                _check(
-                    _libc.syscall(_LANDLOCK_ADD, ruleset, 1, rule, ctypes.c_uint(0)), "landlock_add_rule"
-                )
+                _check(_libc.syscall(_LANDLOCK_ADD, ruleset, 1, rule, ctypes.c_uint(0)), "landlock_add_rule")
             finally:
                 os.close(fd)
         _check(_libc.syscall(_LANDLOCK_RESTRICT, ruleset, ctypes.c_uint(0)), "landlock_restrict_self")

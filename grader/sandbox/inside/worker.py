@@ -7,6 +7,7 @@ that were passed as arguments.
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import socket
@@ -171,10 +172,8 @@ class Worker:
         finally:
             self.depth -= 1
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(BaseException):
                 stream.flush()
-            except BaseException:
-                pass
         try:
             self.channel.send(reply, encoder.buffers)
         except Unsendable as error:
@@ -258,7 +257,13 @@ class Worker:
         return tree
 
     def do_method(
-        self, encoder: Encoder, target: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], spec: Any
+        self,
+        encoder: Encoder,
+        target: Any,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        spec: Any,
     ) -> Any:
         """Call a method of a handle's object."""
         return self.tree(encoder, getattr(target, name)(*args, **kwargs), spec)
@@ -291,9 +296,7 @@ class Worker:
                     raise AttributeError(f"there is no parameter named {name}")
                 new = torch.as_tensor(value)
                 if tuple(new.shape) != tuple(own[name].shape):
-                    raise ValueError(
-                        f"parameter {name} has shape {tuple(own[name].shape)}, not {tuple(new.shape)}"
-                    )
+                    raise ValueError(f"parameter {name} has shape {tuple(own[name].shape)}, not {tuple(new.shape)}")
                 own[name].copy_(new)
         return None
 
@@ -346,10 +349,8 @@ def _run(channel: Channel) -> None:
     try:
         Worker(channel).serve()
     except BaseException as error:
-        try:
+        with contextlib.suppress(OSError):
             os.write(2, f"worker: {type(error).__name__}: {_cut(error)}\n".encode("utf-8", "replace"))
-        except OSError:
-            pass
     finally:
         os._exit(70)
 
