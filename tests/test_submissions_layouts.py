@@ -35,6 +35,9 @@ def zipped(**files: str) -> bytes:
     return buffer.getvalue()
 
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")
+
+
 def write(path: Path, content: str | bytes = WORK) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -418,6 +421,7 @@ def test_a_pipe_does_not_hang(assignment: Assignment, inbox: Path) -> None:
     assert found[0].problem == "no bptt.py or bptt.ipynb was handed in (bptt.py: not a regular file)"
 
 
+@needs_proc
 def test_what_the_machine_cannot_read_is_not_the_students_fault(
     assignment: Assignment, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -456,6 +460,7 @@ def test_what_the_machine_cannot_read_is_not_the_students_fault(
     assert fails(assignment, inbox) == f"{inbox}: the folder cannot be read: Permission denied. Check its permissions"
 
 
+@needs_proc
 def test_no_descriptor_is_left_open(assignment: Assignment, inbox: Path) -> None:
     for number in range(5):
         write(inbox / f"s{number}" / "a" / "b" / "bptt.py")

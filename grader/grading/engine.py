@@ -153,7 +153,17 @@ def grade_class(
     """
     assignment = examination.assignment
     result = ClassResult(run=uuid.uuid4().hex)
-    done = set() if fresh else book.already_graded(assignment.id, examination.fingerprint, examination.seed.id)
+    done = (
+        set()
+        if fresh
+        else book.already_graded(
+            assignment.id,
+            examination.fingerprint,
+            examination.seed.id,
+            # a grade from an unprotected practice run does not stand in for a real one
+            tier=1 if examination.tier is None else examination.tier,
+        )
+    )
     todo = {n: s for n, s in enumerate(submissions) if (s.student, s.sha256) not in done}
     result.skipped = len(submissions) - len(todo)
     on_start(len(todo), result.skipped)

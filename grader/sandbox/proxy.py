@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grader.sandbox.faults import StudentFault
-from grader.sandbox.session import Handle, Session
+from grader.sandbox.session import Handle, Session, known_exception
 
 
 def describe(value: Any) -> str:
-    """Return a few words on what kind of value this is; never its numbers."""
+    """Return a few words on what kind of value this is; never its numbers, nor a name that the student gave."""
     if value is None:
         return "None"
     if isinstance(value, Handle):
-        return f"a {value.type_name}"
+        return "an object that is not plain data"
     shape = getattr(value, "shape", None)
     if shape is not None and shape != ():
         return f"an array of shape {tuple(shape)}"
@@ -28,9 +28,8 @@ def describe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, dict):
-        keys = ", ".join(repr(k)[:20] for k in list(value)[:8])
-        return f"a dict with the keys {keys}" if value else "an empty dict"
-    return f"a {type(value).__name__}"
+        return f"a dict of {len(value)}" if value else "an empty dict"
+    return "an object that is not plain data"
 
 
 def describe_spec(spec: Any) -> str:
@@ -144,11 +143,11 @@ class Student:
             failures = session.load_failures
             if failures:
                 first = failures[0]
-                line = f", line {first['line']}" if isinstance(first.get("line"), int) and first["line"] > 0 else ""
-                kind, where = str(first.get("type", "an error"))[:80], str(first.get("chunk", ""))[:80]
+                label, line = session.place(first.get("label"), first.get("line"))
+                where = f" at {label}, line {line}" if line else ""
                 raise StudentFault(
-                    "raised",
-                    f"{name} is not there: {where} stopped with {kind}{line}",
+                    "out of memory" if first.get("kind") == "out of memory" else "raised",
+                    f"{name} is not there: loading the file raised {known_exception(str(first.get('type')))}{where}",
                     str(first.get("message", ""))[:400],
                 )
             raise StudentFault("not attempted", f"{name} is not defined")

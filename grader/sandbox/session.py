@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import select
@@ -340,20 +341,25 @@ class Session:
             value = error.get(key)
             return value[:limit] if isinstance(value, str) else ""
 
-        line = error.get("line")
-        line = line if type(line) is int and 0 < line < 10**7 else 0
-        type_name, message, label = text("type", 80), text("message", 400), text("label", 80)
-        kind = text("kind", 20)
+        message, type_name, kind = text("message", 400), text("type", 80), text("kind", 20)
+        label, line = self.place(error.get("label"), error.get("line"))
         where = f" at {label}, line {line}" if label and line else ""
         if kind == "not attempted":
             fact = "not written yet"
         elif kind == "out of memory":
             fact = f"ran out of memory (it may use {self.limits.memory_mb} MiB)"
         elif kind == "unsendable":
-            return StudentFault("failed", f"returned {message}")
+            return StudentFault("failed", f"returned {known_refusal(message)}", message)
         else:
-            kind, fact = "raised", f"raised {type_name}{where}"
+            kind, fact = "raised", f"raised {known_exception(type_name)}{where}"
         return StudentRaised(kind, fact, type_name=type_name, message=message, line=line, label=label)
+
+    def place(self, label: Any, line: Any) -> tuple[str, int]:
+        """Return a place in the submission as the worker names it, empty where there is no such place."""
+        for own, source in self._chunks:
+            if own == label and type(line) is int and 0 < line <= source.count("\n") + 1:
+                return own, line
+        return "", 0
 
     def _protocol(self, what: str) -> WorkerEnded:
         self._finish(f"protocol: {what}", kill=True)
@@ -481,6 +487,37 @@ class Session:
             text = bytes(self.printed[-300:]).decode("utf-8", "replace")
             raise SandboxError(f"the sandbox could not be closed around a submission: {text}")
         return WorkerEnded("raised", f"the code ended its own process (exit status {code})")
+
+
+#: Exceptions that may be named to a student. A name of the student's own could carry hidden inputs out.
+_NAMED = frozenset(
+    name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
+) | {"LinAlgError", "AxisError", "UFuncTypeError", "_UFuncNoLoopError", "ComplexWarning", "OutOfMemoryError"}
+
+_REFUSALS = {
+    "a masked array": "a masked array: return a plain array",
+    "an array of dtype object": "an array of objects: numbers are asked",
+    "an array of dtype": "an array that does not hold numbers",
+    "a tensor of dtype": "a tensor of a type that is not read",
+    "a sparse tensor": "a sparse tensor: return a dense one",
+    "nested deeper": "a value that is nested too deep",
+    "more than": "more values than are read: use arrays",
+    "a generator of more": "a generator of too many items",
+    "an integer of more": "an integer that is too large",
+}
+
+
+def known_exception(name: str) -> str:
+    """Return the name of an exception that a student may be told, "an exception" for one of their own."""
+    return name if name in _NAMED else "an exception"
+
+
+def known_refusal(message: str) -> str:
+    """Return in fixed words why a value could not be sent; the worker's own words are for the instructor."""
+    for beginning, words in _REFUSALS.items():
+        if message.startswith(beginning):
+            return words
+    return "something that cannot be read"
 
 
 class _Clock:
