@@ -10,6 +10,7 @@ from grader.errors import GraderError
 from grader.sandbox.faults import StudentFault, StudentRaised
 
 DETAIL = 4000
+GIANT = 1 << 30  # bytes of an array that no suite makes of right answers
 
 _KINDS = {
     "failed": Outcome.FAILED,
@@ -48,6 +49,9 @@ def classify(error: BaseException | None, *, answered: bool) -> Verdict:
     if isinstance(error, AssertionError):
         return Verdict(Outcome.FAILED, (), str(error)[:DETAIL])
     words = f"{type(error).__name__}: {error}"[:DETAIL]
+    if answered and isinstance(error, MemoryError) and getattr(error, "_total_size", 0) >= GIANT:
+        # not the machine: numpy was asked for an array that only a strange answer can have led to
+        return Verdict(Outcome.FAILED, ("the check could not work with what was returned",), words)
     ours = isinstance(error, GraderError | MemoryError | OSError) or not isinstance(error, Exception)
     if ours or not answered or type(error).__module__.startswith("_pytest"):
         return Verdict(Outcome.UNGRADED, (), words)

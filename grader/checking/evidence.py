@@ -7,6 +7,9 @@ from typing import Any
 
 LOOSE = 1e-4  # two float32 computations of the same thing
 TIGHT = 1e-6  # two float64 computations of the same thing
+ROOM = 4 << 20  # bytes that a check's evidence may take: a student decides how much comes back
+PER_VALUE = 1024  # bytes that each value counts for, however small
+LONG_TEXT = 1000
 
 
 @dataclass
@@ -22,6 +25,7 @@ class Record:
     notes: list[str] = field(default_factory=list)
     strong: bool = False
     judged: bool = False  # a failing comparison has decided on `strong`
+    room: int = ROOM
 
 
 _current: Record | None = None
@@ -40,12 +44,21 @@ def current() -> Record:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` with tensors as arrays and without anything that cannot be kept."""
+    """Return `value` with tensors as arrays and without anything that cannot be kept.
+
+    What has no room in the running check's record becomes NaN, which agrees with nothing.
+    """
     if hasattr(value, "detach"):
         value = value.detach().cpu().numpy()
+    record = current()
+    record.room -= PER_VALUE + int(getattr(value, "nbytes", 0))
+    if record.room < 0 or (isinstance(value, str) and len(value) > LONG_TEXT):
+        return float("nan")
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key)[:LONG_TEXT]: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
+        if len(value) * PER_VALUE > record.room:
+            return float("nan")
         return [plain(item) for item in value]
     if hasattr(value, "dtype"):
         return value.copy() if hasattr(value, "copy") else value

@@ -171,6 +171,7 @@ class Box:
         self._errors = read_errors
         self._owner = os.getpid()
         self._await_ready()
+        self._try_out()
 
     def _await_ready(self) -> None:
         ready, _, _ = select.select([self._control], [], [], START_SECONDS)
@@ -185,6 +186,16 @@ class Box:
                 f"the {self.name} sandbox did not start: {words or 'no reason given'}",
                 advice="`grader doctor` tells what this machine offers",
             )
+
+    def _try_out(self) -> None:
+        """Start a worker and end it: a box that cannot shut one in is no box."""
+        try:
+            process = self.start(Limits(), 1.0)
+        except SandboxError:
+            self.close()
+            raise
+        process.kill()
+        process.close()
 
     def _words(self) -> str:
         """Return what the box printed, as one line."""

@@ -20,6 +20,7 @@ class Meter:
     peak_mb: float = 0.0
     printed: int = 0
     callbacks: int = 0
+    callback_seconds: float = 0.0
     workers: int = 0
     endings: list[str] = field(default_factory=list)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from grader.course.assignment import Limits
-from grader.errors import SandboxError
 from grader.sandbox.faults import StudentFault, StudentRaised, WorkerEnded
 from grader.sandbox.inside.codec import (
     HEADER,
@@ -26,8 +25,10 @@ from grader.sandbox.inside.codec import (
 )
 from grader.sandbox.limits import Meter
 
-KEPT_OUTPUT = 64 << 10  # bytes of what a submission prints that are kept for the instructor
+KEPT_OUTPUT = 64 << 10  # bytes of what a check prints that are kept for the instructor
+KEPT_IN_ALL = 256 << 10  # the same for all checks together: it must fit into one report
 LOAD_FACTOR = 3  # importing may take this many times the limit of a call
+READ_AHEAD = 1 << 16
 TICK = 0.02  # seconds between looks at the student's CPU clock
 
 
@@ -144,6 +145,8 @@ class Session:
         self.meter = Meter(limits)
         self.epoch = 0
         self.printed = bytearray()
+        self._kept = 0  # bytes of output kept so far, over all checks
+        self._ahead = bytearray()  # read from the worker, not yet looked at
         self._module = module
         self._chunks = [tuple(c) for c in chunks]
         self._names = list(names)
@@ -185,6 +188,7 @@ class Session:
 
     def _finish(self, why: str, *, kill: bool = False) -> Ending | None:
         process, self._process = self._process, None
+        self._ahead.clear()
         if process is None:
             return None
         if kill:
@@ -195,7 +199,7 @@ class Session:
         ending = process.ending(1.0)
         if ending.exit is None:
             process.kill()
-            ending = process.ending(5.0)
+            ending = replace(process.ending(5.0), exit=None)  # it did not end by itself
         self._drain(process)
         self.meter.cpu_seconds += max(ending.cpu_seconds - self._cpu_mark, 0.0)
         self.meter.peak_mb = max(self.meter.peak_mb, ending.peak_mb)
@@ -275,8 +279,16 @@ class Session:
         self._next_id += 1
         tree, buffers = self._encode(message)
         clock = _Clock(process, self.limits, factor)
-        # a request is the tuple (number, operation, epoch, arguments...)
-        self._send(process, pack(["t", number, *tree[1:]], buffers), clock)
+        try:
+            # a request is the tuple (number, operation, epoch, arguments...)
+            self._send(process, pack(["t", number, *tree[1:]], buffers), clock)
+            return self._answer(process, number, clock)
+        finally:  # however it ended, the time was the student's
+            clock.pause()
+            self.meter.wall_seconds += clock.take_wall()
+
+    def _answer(self, process: Process, number: int, clock: _Clock) -> Any:
+        """Return the reply to request `number`, serving the student's calls of given functions until it comes."""
         while True:
             reply = self._receive(process, clock)
             kind = reply[1] if isinstance(reply, tuple) and len(reply) >= 3 else None
@@ -318,8 +330,12 @@ class Session:
         if self._depth >= self.limits.callback_depth:
             self._finish("callbacks too deep", kill=True)
             raise WorkerEnded("failed", "it called the given function inside itself too often")
+        if self.meter.callback_seconds > self.limits.wall_seconds:
+            self._finish("callbacks too slow", kill=True)
+            raise WorkerEnded("timed out", "its calls of the given function took too long together")
         self.replies += 1
         self._depth += 1
+        began = time.monotonic()
         try:
             if any(type(key) is not str for key in reply[4]):
                 raise self._protocol("a malformed call")
@@ -330,6 +346,8 @@ class Session:
             raise
         finally:
             self._depth -= 1
+            if self._depth == 0:  # a nested call is part of the outer one's time
+                self.meter.callback_seconds += time.monotonic() - began
         tree, buffers = self._encode(("return", result))
         self._send(process, pack(["t", reply[0], *tree[1:]], buffers), clock)
 
@@ -368,6 +386,8 @@ class Session:
     # --- bytes --------------------------------------------------------------------------------------------------
 
     def _readable(self, process: Process, timeout: float) -> bool:
+        if self._ahead:
+            return True
         ready, _, _ = select.select([process.sock], [], [], timeout)
         return bool(ready)
 
@@ -384,9 +404,9 @@ class Session:
             if not data:
                 break
             total += len(data)
-            room = KEPT_OUTPUT - len(self.printed)
-            if room > 0:
-                self.printed += data[:room]
+            kept = data[: max(min(KEPT_OUTPUT - len(self.printed), KEPT_IN_ALL - self._kept), 0)]
+            self.printed += kept
+            self._kept += len(kept)
             if total >= 1 << 20:
                 break  # look at the clocks now and then
         self.meter.printed += total
@@ -407,13 +427,16 @@ class Session:
                 if self.meter.printed > self.limits.output_mb * (1 << 20):
                     self._finish("printed too much", kill=True)
                     raise WorkerEnded("failed", f"printed more than {self.limits.output_mb:g} MiB")
-            over = clock.over()
-            if over:
-                self._settle(process, clock)
-                self._finish(over, kill=True)
-                raise WorkerEnded("timed out", f"took longer than {over}")
+            self._check_clock(process, clock)
             if process.sock in ready or process.sock in writable:
                 return
+
+    def _check_clock(self, process: Process, clock: _Clock) -> None:
+        over = clock.over()
+        if over:
+            self._settle(process, clock)
+            self._finish(over, kill=True)
+            raise WorkerEnded("timed out", f"took longer than {over}")
 
     def _send(self, process: Process, pieces: Sequence[bytes | memoryview], clock: _Clock) -> None:
         for piece in pieces:
@@ -428,10 +451,23 @@ class Session:
 
     def _read(self, process: Process, count: int, clock: _Clock) -> bytearray:
         data = bytearray(count)
-        view = memoryview(data)
+        start = min(len(self._ahead), count)
+        data[:start] = self._ahead[:start]
+        del self._ahead[:start]
+        view = memoryview(data)[start:]
+        reads = 0
         while view:
+            reads += 1
+            if reads % 64 == 0:  # a drip of bytes may never let us wait
+                self._check_clock(process, clock)
             try:
-                got = process.sock.recv_into(view)
+                if len(view) < READ_AHEAD:  # a whole small reply usually comes in one call
+                    more = process.sock.recv(READ_AHEAD)
+                    got = min(len(more), len(view))
+                    view[:got] = more[:got]
+                    self._ahead += more[got:]
+                else:
+                    got = process.sock.recv_into(view)
             except (BlockingIOError, InterruptedError):
                 self._wait(process, clock, write=False)
                 continue
@@ -445,7 +481,8 @@ class Session:
     def _receive(self, process: Process, clock: _Clock) -> Any:
         clock.run()
         try:
-            self._wait(process, clock, write=False)
+            if not self._ahead:
+                self._wait(process, clock, write=False)
             head = read_head(self._read(process, HEADER.size, clock), int(self.limits.reply_mb * (1 << 20)))
             tree, buffers = unpack(head, self._read(process, head.body, clock))
             worker, epoch = self.meter.workers, self.epoch
@@ -483,9 +520,6 @@ class Session:
             return WorkerEnded("raised", f"the process crashed (signal {-code})")
         if code == 70 and b"MemoryError" in self.printed:
             return WorkerEnded("out of memory", f"ran out of memory (it may use {self.limits.memory_mb} MiB)")
-        if code == 71:
-            text = bytes(self.printed[-300:]).decode("utf-8", "replace")
-            raise SandboxError(f"the sandbox could not be closed around a submission: {text}")
         return WorkerEnded("raised", f"the code ended its own process (exit status {code})")
 
 

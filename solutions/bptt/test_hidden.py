@@ -8,11 +8,8 @@ A mistake is charged once. Where a student's forward pass is not the handout's, 
 checks; the backward checks then accept the gradient of the student's own forward pass (differences of it),
 or the standard recursion on the student's own states, and say so.
 
-Not every check kills a mutant that no other check kills. The others stay for one of two reasons. Some give
-a part of the points to a part of the answer (one term of the step, one loss, one step, one Jacobian, no
-padding), and so keep the footprints of two mistakes apart. The others are the plain case of a function, whose
-mistakes the checks of its manners (inputs kept, two calls, float32, cost) see as well, because those demand a
-right answer too: without that, a function that returns a constant would pass them.
+A check that kills no mutant that another check does not kill says above it why it stays. Checks of manners
+(inputs kept, two calls, float32, cost) ask for a right answer too: otherwise a constant would pass them.
 """
 
 import math
@@ -42,9 +39,7 @@ def own_states(x, h0, W_xh, W_hh, b_h):
     """Return the states (..., B, T, H). Every argument may have a leading axis of variations."""
     states, h = [], h0
     for t in range(x.shape[-2]):
-        h = np.tanh(
-            x[..., t, :] @ np.swapaxes(W_xh, -1, -2) + h @ np.swapaxes(W_hh, -1, -2) + b_h[..., None, :]
-        )
+        h = np.tanh(x[..., t, :] @ np.swapaxes(W_xh, -1, -2) + h @ np.swapaxes(W_hh, -1, -2) + b_h[..., None, :])
         states.append(h)
     return np.stack(states, axis=-2)
 
@@ -241,6 +236,7 @@ def unchanged(name, before, after):
 # --- Part derivation -------------------------------------------------------------------------------------
 
 
+# Kills nothing of its own: it is the plain case; the next check asks for a right answer too.
 @pytest.mark.part("derivation")
 @pytest.mark.points(3)
 def test_through_tanh(student, rng):
@@ -277,9 +273,7 @@ def test_carry(student, rng):
 def test_local_dW_hh(student, rng):
     """local_dW_hh is the immediate partial of one step."""
     da, h_prev, W_hh = rng.uniform(-1, 1, (3, 6)), rng.uniform(-1, 1, (3, 6)), rng.uniform(-1, 1, (6, 6))
-    want = differences(
-        lambda g: (da * (h_prev @ np.swapaxes(g["W"], -1, -2))).sum(axis=(-2, -1)), {"W": W_hh}, "W"
-    )
+    want = differences(lambda g: (da * (h_prev @ np.swapaxes(g["W"], -1, -2))).sum(axis=(-2, -1)), {"W": W_hh}, "W")
     close(student.local_dW_hh(da, h_prev), want)
 
 
@@ -301,6 +295,7 @@ def test_double_sum(student, rng):
     close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
 
 
+# Kills nothing of its own: it gives points to a right inner sum.
 @pytest.mark.part("derivation")
 @pytest.mark.points(2)
 def test_double_sum_of_the_last_loss(student, rng):
@@ -311,6 +306,7 @@ def test_double_sum_of_the_last_loss(student, rng):
     close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
 
 
+# Kills nothing of its own: it gives points to a right immediate partial.
 @pytest.mark.part("derivation")
 @pytest.mark.points(2)
 def test_double_sum_of_one_step(student, rng):
@@ -332,6 +328,7 @@ def test_step_forward(student, rng):
     close(h, case.hs[:, 0])
 
 
+# Kills nothing of its own: it gives points to each term that is right.
 @pytest.mark.part("step")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("only", ["input", "state", "bias"])
@@ -345,6 +342,7 @@ def test_step_forward_of_one_term(student, rng, only):
     close(h, case.hs[:, 0])
 
 
+# Not each of these kills a mutant of its own: dx and dh_prev are the plain case; other checks ask for them too.
 @pytest.mark.part("step")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("name", list(STEP_TENSORS))
@@ -423,6 +421,7 @@ def _some_columns(rng, run, case, hs, dh0):
 # --- Part sequence ---------------------------------------------------------------------------------------
 
 
+# Kills nothing of its own: it is the plain case; the checks of manners ask for it too.
 @pytest.mark.part("sequence")
 @pytest.mark.points(3)
 def test_forward(student, rng):
@@ -432,6 +431,7 @@ def test_forward(student, rng):
     close(got, fair_states(student, case, got))
 
 
+# Kills nothing of its own: it tells an ignored h0 from other mistakes.
 @pytest.mark.part("sequence")
 @pytest.mark.points(2)
 def test_forward_from_two_first_states(student, rng):
@@ -446,6 +446,7 @@ def test_forward_from_two_first_states(student, rng):
     close(two - one, want)
 
 
+# Not each of these kills a mutant of its own: an axis may be lost at B = 1 or at T = 1 alone.
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize(("B", "T"), [(1, 4), (3, 1)], ids=["B=1", "T=1"])
@@ -463,6 +464,7 @@ def _backward(student, case, name):
     return got, fair_gradient(sequence_run(student), case, hs, got, name)
 
 
+# Not each of these kills a mutant of its own: each gradient has points of its own; the checks of manners ask for some.
 @pytest.mark.part("sequence")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("name", TENSORS)
@@ -472,6 +474,7 @@ def test_backward(student, rng, name):
     close(got, want)
 
 
+# Kills nothing of its own: it tells a carry that is wrong from a loss that is left out.
 @pytest.mark.part("sequence")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("step", ["first", "last"])
@@ -485,6 +488,7 @@ def test_backward_of_one_loss(student, rng, step):
     close(got, want)
 
 
+# Kills nothing of its own: it gives points to what is right without any carry.
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("name", ["h0", "W_hh"])
@@ -511,6 +515,7 @@ def test_backward_is_linear(student, rng):
     close(got, want)
 
 
+# Kills nothing of its own: writing into h0 also spoils what the cache holds of it.
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 def test_forward_keeps_its_inputs(student, rng):
@@ -546,6 +551,7 @@ def test_backward_twice(student, rng):
     close(got, fair_gradient(sequence_run(student), case, hs, got, "h0"))
 
 
+# Not each of these kills a mutant of its own: what refuses float32 forward cannot go backward either.
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("what", ["forward", "backward"])
@@ -609,6 +615,7 @@ def loss_gradient(logits, y, mask):
     return differences(loss, {"logits": logits}, "logits")
 
 
+# Kills nothing of its own: it is the plain case; other checks ask for the loss too.
 @pytest.mark.part("loss")
 @pytest.mark.points(2)
 def test_loss(student, rng):
@@ -617,6 +624,7 @@ def test_loss(student, rng):
     close(student.masked_xent(logits, y, mask)[0], brute_loss(logits, y, mask))
 
 
+# Kills nothing of its own: it is the plain case; other checks ask for the gradient too.
 @pytest.mark.part("loss")
 @pytest.mark.points(3)
 def test_loss_gradient(student, rng):
@@ -625,6 +633,7 @@ def test_loss_gradient(student, rng):
     close(student.masked_xent(logits, y, mask)[1], loss_gradient(logits, y, mask))
 
 
+# Kills nothing of its own: it gives points to everything but the mask.
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -639,6 +648,7 @@ def test_loss_without_padding(student, rng, what):
         close(dlogits, loss_gradient(logits, y, everything))
 
 
+# Not each of these kills a mutant of its own: an overflow spoils loss and gradient, but a floor only the loss.
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -654,6 +664,7 @@ def test_loss_of_large_logits(student, rng, what):
         close(dlogits, loss_gradient(logits, y, mask))
 
 
+# Kills nothing of its own: it tells a gradient without mask from a wrong normaliser.
 @pytest.mark.part("loss")
 @pytest.mark.points(1.5)
 def test_loss_gradient_at_the_padding(student, rng):
@@ -666,6 +677,7 @@ def test_loss_gradient_at_the_padding(student, rng):
     require(np.all(np.any(dlogits[mask] != 0, axis=-1)), "the gradient is zero at a position that counts")
 
 
+# Kills nothing of its own: small logits would hide a mask that multiplies too late.
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -678,6 +690,7 @@ def test_loss_ignores_the_padding(student, rng, what):
     close(loss if what == "loss" else dlogits, want)
 
 
+# Kills nothing of its own: it gives points to a right softmax with a wrong normaliser.
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 def test_loss_gradient_sums_to_zero(student, rng):
@@ -752,6 +765,7 @@ def jacobian_of(hs, W_hh, inputs, k, t):
     return ((up - down) / (2 * NUDGE)).T
 
 
+# Kills nothing of its own: it is the plain case.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(3)
 def test_step_jacobian(student, rng):
@@ -760,6 +774,7 @@ def test_step_jacobian(student, rng):
     close(student.step_jacobian(hs[1], W_hh), jacobian_of(hs, W_hh, inputs, 0, 1))
 
 
+# Kills nothing of its own: the plain case has no unit at 0 or 1.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_step_jacobian_of_a_saturated_unit(student, rng):
@@ -772,6 +787,7 @@ def test_step_jacobian_of_a_saturated_unit(student, rng):
     close(student.step_jacobian(h, W_hh), want)
 
 
+# Kills nothing of its own: it gives points to a right factor, whatever the product.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_jacobian_product_of_neighbours(student, rng):
@@ -782,6 +798,7 @@ def test_jacobian_product_of_neighbours(student, rng):
     close(student.jacobian_product(hs, W_hh, k, k), np.eye(4))
 
 
+# Kills nothing of its own: it is the plain case.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(3)
 def test_jacobian_product(student, rng):
@@ -790,6 +807,7 @@ def test_jacobian_product(student, rng):
     close(student.jacobian_product(hs, W_hh, 2, 5), jacobian_of(hs, W_hh, inputs, 2, 5))
 
 
+# Kills nothing of its own: row 0 and the last row are where an index runs out.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(2)
 def test_jacobian_product_from_end_to_end(student, rng):
@@ -811,6 +829,7 @@ def scalar_function(shape, formula):
     return f
 
 
+# Not each of these kills a mutant of its own: a matrix shows what a vector hides, and the vector has points of its own.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("shape", [(5,), (2, 3)], ids=["vector", "matrix"])
@@ -821,6 +840,7 @@ def test_numerical_grad(student, rng, shape):
     close(student.numerical_grad(f, a), w * np.cos(w * a) + np.prod(a + 2.0) / (a + 2.0))
 
 
+# Kills nothing of its own: a small eps is where one-sided differences look right.
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_numerical_grad_of_a_strong_curve(student, rng):
@@ -861,6 +881,7 @@ def _truncated(student, case, k, name):
     return got, fair_gradient(sequence_run(student), case, hs, got, name, window=k)
 
 
+# Not each of these kills a mutant of its own: each gradient has points of its own.
 @pytest.mark.part("truncation")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("name", TENSORS)
@@ -870,6 +891,7 @@ def test_truncated(student, rng, name):
     close(got, want)
 
 
+# Not each of these kills a mutant of its own: k = 1 and k = T are where a window that is off by one shows.
 @pytest.mark.part("truncation")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("k", [1, 4, 7], ids=["k=1", "k=T", "k=T+3"])
@@ -879,6 +901,7 @@ def test_truncated_at_the_ends(student, rng, k):
     close(got, want)
 
 
+# Kills nothing of its own: it alone asks for exact zeros beyond the cut.
 @pytest.mark.part("truncation")
 @pytest.mark.points(1.5)
 def test_truncated_reach(student, rng):
@@ -930,6 +953,7 @@ def test_clip(student, rng):
         close(clipped[name], 0.4 * grads[name])
 
 
+# Kills nothing of its own: the norm has points of its own.
 @pytest.mark.part("truncation")
 @pytest.mark.points(1)
 def test_clip_norm(student, rng):

@@ -26,6 +26,9 @@ MAX_DEPTH = 60
 MAX_INT_BITS = 4096
 MAX_ITERATED = 10_000  # items taken from a generator
 MAX_DIM = 1 << 40
+MAX_EMPTY = 1 << 26  # bytes that an array without elements may come to when it is summed over
+MAX_EQUAL_HASHES = 16  # keys of one dict or set
+JOINED = 1 << 16  # a frame with at most so many bytes of arrays is sent in one piece
 
 #: numpy dtypes that cross the line, by their array-protocol name.
 DTYPES = frozenset(["<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "|i1", "|u1", "<u2", "<u4", "<u8", "|b1", "<c8", "<c16"])
@@ -246,7 +249,15 @@ class Decoder:
             raise WireError("too many nodes")
         if depth > MAX_DEPTH + 4:
             raise WireError("nested too deep")
-        if tree is None or isinstance(tree, bool | int | float | str):
+        if tree is None or isinstance(tree, bool | str):
+            return tree
+        if isinstance(tree, int):
+            if tree.bit_length() > MAX_INT_BITS:
+                raise WireError("an integer that is too large")
+            return tree
+        if isinstance(tree, float):
+            if not math.isfinite(tree):  # JSON's 1e999 is infinity without a tag
+                raise WireError("a special float without its tag")
             return tree
         if type(tree) is not list or not tree or type(tree[0]) is not str:
             raise WireError("an untagged value")
@@ -281,22 +292,28 @@ class Decoder:
         return tuple(self.value(item, depth + 1) for item in rest)
 
     def _set(self, rest: list[Any], depth: int) -> frozenset[Any]:
-        return frozenset(self._key(item, depth + 1) for item in rest)
+        hashes: dict[int, int] = {}
+        return frozenset(self._key(item, depth + 1, hashes) for item in rest)
 
-    def _key(self, tree: Any, depth: int) -> Any:
+    def _key(self, tree: Any, depth: int, hashes: dict[int, int]) -> Any:
+        """Return a key; `hashes` counts those of its dict, for numbers chosen to collide take quadratic time."""
         key = self.value(tree, depth)
         try:
-            hash(key)
+            value = hash(key)
         except TypeError:
             raise WireError("an unhashable key") from None
+        hashes[value] = hashes.get(value, 0) + 1
+        if hashes[value] > MAX_EQUAL_HASHES:
+            raise WireError("keys that collide")
         return key
 
     def _dict(self, rest: list[Any], depth: int) -> dict[Any, Any]:
         out: dict[Any, Any] = {}
+        hashes: dict[int, int] = {}
         for pair in rest:
             if type(pair) is not list or len(pair) != 2:
                 raise WireError("a malformed dict")
-            out[self._key(pair[0], depth + 1)] = self.value(pair[1], depth + 1)
+            out[self._key(pair[0], depth + 1, hashes)] = self.value(pair[1], depth + 1)
         return out
 
     def _record(self, rest: list[Any], depth: int) -> Record:
@@ -324,12 +341,15 @@ class Decoder:
             raise WireError("a dtype that is not allowed")
         if type(shape) is not list or len(shape) > 32:
             raise WireError("a malformed shape")
-        count = 1
+        count = room = 1
         for n in shape:
             if type(n) is not int or not 0 <= n <= MAX_DIM:
                 raise WireError("a malformed shape")
             count *= n
+            room *= max(n, 1)
         dtype = numpy.dtype(name)
+        if not count and room * dtype.itemsize > MAX_EMPTY:
+            raise WireError("a malformed shape")
         data = self._buffer(rest[2])
         if count * dtype.itemsize != len(data):
             raise WireError("an array whose bytes do not fit its shape")
@@ -391,8 +411,10 @@ def pack(tree: Any, buffers: list[Any]) -> list[bytes | memoryview]:
     if len(text) > MAX_JSON:
         raise Unsendable(f"more than {MAX_JSON >> 20} MiB of lists and numbers: use arrays")
     sizes = [len(b) if isinstance(b, bytes) else b.nbytes for b in buffers]
-    head = HEADER.pack(MAGIC, len(text), len(sizes), sum(sizes))
-    return [head + struct.pack(f"<{len(sizes)}Q", *sizes) + text, *buffers]
+    head = HEADER.pack(MAGIC, len(text), len(sizes), sum(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes) + text
+    if sum(sizes) <= JOINED:
+        return [b"".join((head, *buffers))]
+    return [head, *buffers]
 
 
 @dataclasses.dataclass(frozen=True)

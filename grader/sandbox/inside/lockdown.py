@@ -125,7 +125,7 @@ open_tree 428
 
 _ALLOWED = """
 read write readv writev pread64 open openat close stat fstat lstat newfstatat statx statfs fstatfs lseek access
-faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd fcntl dup dup2 dup3 pipe pipe2
+faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd dup dup2 dup3 pipe pipe2
 mmap mprotect munmap mremap madvise msync mincore brk
 rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack pause restart_syscall
 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait eventfd2
@@ -148,9 +148,12 @@ finit_module delete_module userfaultfd io_uring_setup open_by_handle_at pidfd_ge
 
 _LD_W_ABS, _JEQ, _JGE, _JSET, _RET = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
-_NR, _ARCH, _ARG0 = 0, 4, 16
+_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24
 _EPERM, _ENOSYS = 1, 38
 _CLONE_THREAD = 0x00010000
+#: What fcntl may do: duplicate a descriptor, read and set its flags. Locks would let two workers talk through a
+#: library's file, and an owner (F_SETOWN, F_SETSIG) would send signals that `kill` refuses.
+_FCNTL = (0, 1, 2, 3, 4, 1030)
 
 
 def _numbers() -> tuple[dict[str, int], int]:
@@ -213,6 +216,10 @@ def worker_filter(pid: int, scratch: bool) -> bytes:
         _instruction(_RET, _ALLOW),
         _instruction(_RET, _ERRNO | _EPERM),
     ]
+    program += [_instruction(_JEQ, numbers["fcntl"], 0, 2 * len(_FCNTL) + 2), _instruction(_LD_W_ABS, _ARG1)]
+    for command in _FCNTL:
+        program += [_instruction(_JEQ, command, 0, 1), _instruction(_RET, _ALLOW)]
+    program.append(_instruction(_RET, _ERRNO | _EPERM))
     names = _ALLOWED.split() + (_SCRATCH.split() if scratch else [])
     allowed = sorted({numbers[n] for n in names if n in numbers})
     for number in allowed:
@@ -305,8 +312,24 @@ def landlock(rules: list[tuple[str, int]]) -> None:
 # --- rlimits -------------------------------------------------------------------------------------------------
 
 
-def limit_resources(*, memory_mb: int, cpu_seconds: float, scratch_mb: int = 0) -> None:
-    """Set the process's rlimits: address space, CPU seconds, file size, descriptors, no core files."""
+def tasks_of_user() -> int:
+    """Return how many threads this user runs, as far as /proc tells; 0 where there is no /proc."""
+    me, count = os.geteuid(), 0
+    try:
+        names = os.listdir("/proc")
+    except OSError:
+        return 0
+    for name in names:
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == me:
+                count += os.stat(f"/proc/{name}/task").st_nlink - 2  # a folder for each thread
+        except OSError:
+            continue  # it has ended
+    return count
+
+
+def limit_resources(*, memory_mb: int, cpu_seconds: float, scratch_mb: int = 0, threads: int) -> None:
+    """Set the process's rlimits: address space, CPU seconds, file size, descriptors, threads, no core files."""
     import resource
 
     def put(number: int, value: int) -> None:
@@ -320,5 +343,6 @@ def limit_resources(*, memory_mb: int, cpu_seconds: float, scratch_mb: int = 0) 
     put(resource.RLIMIT_FSIZE, scratch_mb << 20)
     put(resource.RLIMIT_NOFILE, 64)
     put(resource.RLIMIT_AS, memory_mb << 20)
+    put(resource.RLIMIT_NPROC, threads)
     put(resource.RLIMIT_MEMLOCK, 0)
     put(resource.RLIMIT_MSGQUEUE, 0)

@@ -19,14 +19,17 @@ from typing import Any
 from . import lockdown, packages, worker
 
 WORKER_FD = 3
+THREADS = 64  # of a worker whose threads are counted apart from everybody else's
+THREADS_BESIDE = 512  # where they are counted together with all that the user runs
 
 
 def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
     """Lock this process down and serve; never returns."""
     pid = os.getpid()
     lockdown.die_with_parent()
-    scratch = int(config["scratch_mb"])
-    if scratch and config["namespaces"]:
+    # a private /tmp takes a mount; without one the calls that write would reach files of the user's own
+    scratch = int(config["scratch_mb"]) if config["namespaces"] else 0
+    if scratch:
         options = f"size={scratch}m,nr_inodes=1024,mode=0700"
         flags = lockdown.MS_NOSUID | lockdown.MS_NODEV | lockdown.MS_NOEXEC
         lockdown.mount("tmpfs", "/tmp", "tmpfs", flags, options)
@@ -41,16 +44,25 @@ def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
     os.dup2(output, 2)
     os.dup2(sock, WORKER_FD, inheritable=False)
     os.closerange(WORKER_FD + 1, 256)
-    # the first byte carries this process's id to the examiner: the kernel vouches for it
-    os.write(WORKER_FD, b"!")
+    threads = lockdown.tasks_of_user() + THREADS_BESIDE
+    if config["namespaces"]:
+        # threads are counted for each user of a user namespace; in one of its own a worker counts alone
+        lockdown.unshare(lockdown.CLONE_NEWUSER)
+        threads = THREADS
     lockdown.limit_resources(
-        memory_mb=int(config["memory_mb"]), cpu_seconds=float(config["cpu_seconds"]), scratch_mb=scratch
+        memory_mb=int(config["memory_mb"]),
+        cpu_seconds=float(config["cpu_seconds"]),
+        scratch_mb=scratch,
+        threads=threads,
     )
     lockdown.drop_capabilities()
+    lockdown.die_with_parent()  # once more: a change of rights may have cleared it
     lockdown.no_new_privileges()
     if config["landlock"] is not None:
         lockdown.landlock([(str(path), int(access)) for path, access in config["landlock"]])
     lockdown.install_filter(lockdown.worker_filter(pid, bool(scratch)))
+    # the first byte says that the door is shut; the kernel vouches for the process id that comes with it
+    os.write(WORKER_FD, b"!")
     worker.run(WORKER_FD)
 
 
@@ -59,7 +71,6 @@ def _serve_one(config: dict[str, Any], control: int, fds: list[int]) -> None:
     sock, output, status = fds
     os.close(control)
     lockdown.die_with_parent()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     failed = None
     try:
         if config["namespaces"]:
@@ -98,6 +109,15 @@ def _serve_one(config: dict[str, Any], control: int, fds: list[int]) -> None:
         os._exit(0)
 
 
+def _reap(*, wait: bool) -> None:
+    """Collect the keepers that have ended, so that their CPU time is accounted for; at the end, all of them."""
+    try:
+        while os.waitpid(-1, 0 if wait else os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
 def main(control_fd: int, config: dict[str, Any]) -> None:
     """Import, report readiness and serve requests until the control socket closes."""
     control = socket.socket(fileno=control_fd)
@@ -111,13 +131,13 @@ def main(control_fd: int, config: dict[str, Any]) -> None:
     if config["namespaces"]:
         lockdown.mount("none", "/tmp", None, flags | lockdown.MS_REMOUNT | lockdown.MS_RDONLY)
     sys.dont_write_bytecode = True
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the examiner's to handle
     gc.collect()
     gc.freeze()
     control.send(json.dumps({"ready": True, "pid": os.getpid()}).encode())
     while True:
         data, fds, _, _ = socket.recv_fds(control, 1 << 16, 8)
+        _reap(wait=not data)
         if not data:
             os._exit(0)
         request = {**config, **json.loads(data)}
