@@ -54,11 +54,11 @@ def plain(value: Any) -> Any:
     record.room -= PER_VALUE + int(getattr(value, "nbytes", 0))
     if record.room < 0 or (isinstance(value, str) and len(value) > LONG_TEXT):
         return float("nan")
+    if isinstance(value, dict | list | tuple) and len(value) * PER_VALUE > record.room:
+        return float("nan")
     if isinstance(value, dict):
         return {str(key)[:LONG_TEXT]: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        if len(value) * PER_VALUE > record.room:
-            return float("nan")
         return [plain(item) for item in value]
     if hasattr(value, "dtype"):
         return value.copy() if hasattr(value, "copy") else value

@@ -23,14 +23,14 @@ from typing import Any
 from grader.checking import catalogue
 from grader.checking.diagnosis import Evidence, Explanation, Fingerprint, explain, same_answers
 from grader.checking.examiner import Check, Suite, limit_examiner, open_session, with_suite
-from grader.checking.flags import forbidden_uses
+from grader.checking.flags import scan
 from grader.checking.report import CheckResult, Diagnosis, Outcome, PartResult, Report, as_dict
 from grader.course.assignment import Assignment
 from grader.course.loading import load_assignment
 from grader.course.mutants import Mutant, apply_mutant, load_mutants
 from grader.errors import CourseError, GraderError
 from grader.sandbox.inside import lockdown
-from grader.sandbox.inside.codec import HEADER, Decoder, WireError, pack, read_head, unpack
+from grader.sandbox.inside.codec import HEADER, Decoder, Unsendable, WireError, pack, read_head, unpack
 from grader.sandbox.probe import open_strongest, open_tier
 from grader.sandbox.session import Sandbox
 
@@ -159,10 +159,16 @@ class Host:
                     "workers": meter.workers,
                     "printed": meter.printed,
                 },
+                "flags": list(scan([tuple(c) for c in job.submission["chunks"]], self.assignment.forbidden)),
             }
-            tree, buffers = catalogue.pack_evidence(answer)
+            try:
+                pieces = pack(*catalogue.pack_evidence(answer))
+            except Unsendable:  # a student decides how much there is: the outcomes go before the evidence
+                for result in results.values():
+                    result.update(output="", evidence=None)
+                pieces = pack(*catalogue.pack_evidence(answer))
             with os.fdopen(write, "wb") as stream:
-                for piece in pack(tree, buffers):
+                for piece in pieces:
                     stream.write(piece)
             code = 0
         except BaseException:
@@ -384,7 +390,7 @@ def make_report(
         peak_mb=float(meter.get("peak_mb", 0.0)),
         set_aside=tuple(submission.get("set_aside", ())),
         problem=problem,
-        flags=forbidden_uses([tuple(c) for c in submission.get("chunks", ())], assignment.forbidden),
+        flags=tuple(str(flag) for flag in answer.get("flags", ())),
         diagnosis=Diagnosis(tuple((e.mutant, e.misconception, e.hint, e.checks) for e in explanations)),
         reason=str(reason) if ungraded and reason else None,
     )
