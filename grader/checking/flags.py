@@ -51,9 +51,9 @@ def _uses(source: str) -> Iterable[tuple[str, int]]:
 
 def forbidden_uses(chunks: Sequence[tuple[str, str]], forbidden: Sequence[str]) -> tuple[str, ...]:
     """Return a line for each use of a forbidden name: "torch.nn.GRU at gru_copy.py, line 12".
-    Raise RecursionError or MemoryError for a source that is too much for the parser.
 
     `chunks` are (label, source). A rule without a dot stands for a package, one with dots for a dotted name.
+    Raise RecursionError or MemoryError for a source that is too much for the parser.
     """
     found: dict[str, None] = {}
     for label, source in chunks:

@@ -29,6 +29,7 @@ from grader.course.assignment import Assignment
 from grader.course.loading import load_assignment
 from grader.course.mutants import Mutant, apply_mutant, load_mutants
 from grader.errors import CourseError, GraderError
+from grader.sandbox.box import Bound
 from grader.sandbox.inside import lockdown
 from grader.sandbox.inside.codec import HEADER, Decoder, Unsendable, WireError, pack, read_head, unpack
 from grader.sandbox.probe import open_strongest, open_tier
@@ -411,10 +412,11 @@ def main(fd: int) -> None:
         secret = Path(config["secret"]) if config["secret"] else None
         assignment = load_assignment(Path(config["folder"]), secret)
         tier = config["tier"]
+        bound = Bound(int(config["jobs"]), assignment.limits.memory_mb)
         if tier is None:
-            sandbox, refusals = open_strongest(assignment.packages)
+            sandbox, refusals = open_strongest(assignment.packages, bound)
         else:
-            sandbox, refusals = open_tier(tier, assignment.packages), []
+            sandbox, refusals = open_tier(tier, assignment.packages, bound), []
 
         def use(suite: Suite) -> None:
             say(

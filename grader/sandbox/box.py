@@ -12,11 +12,12 @@ import struct
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from grader.course.assignment import Limits
 from grader.errors import SandboxError
+from grader.sandbox import cgroup
 from grader.sandbox.contents import ENVIRONMENT, INSIDE, Contents, base_python
 from grader.sandbox.session import Ending
 
@@ -35,6 +36,14 @@ BOOT = (
 def boot_code(module: str, control: int, config: int) -> str:
     """Return the `-c` program that imports `inside.<module>` without any folder on the path."""
     return BOOT.format(place=str(INSIDE), module=module, fd=control, config=config)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a box may use as a whole: so many workers at a time, each with so many MiB."""
+
+    workers: int
+    memory_mb: int
 
 
 @dataclass(frozen=True)
@@ -120,11 +129,13 @@ class Box:
     that carries everything, and the answer comes over sockets of its own.
     """
 
-    def __init__(self, tier: int, name: str, contents: Contents, plan_of: Any, *, nested: bool = True) -> None:
+    def __init__(self, tier: int, name: str, contents: Contents, plan_of: Any, bound: Bound | None = None) -> None:
         """Start the box; raise SandboxError with the program's own words where it does not come up.
 
-        `plan_of(contents, control_fd, config_fd)` returns the Plan.
+        `plan_of(contents, control_fd, config_fd)` returns the Plan; `bound` is what the box may use as a whole,
+        kept where this process may make control groups.
         """
+        self._group = cgroup.make(workers=bound.workers, memory_mb=bound.memory_mb) if bound else None
         self.tier = tier
         self.name = name
         self._contents = contents
@@ -143,6 +154,7 @@ class Box:
         launch = {
             "inside_parent": str(INSIDE.parent),
             "uid": NOBODY if os.geteuid() == 0 else None,
+            "groups": self._group.procs if self._group else [],
             "paths": plan.paths,
             "keep_fds": [theirs.fileno(), config_fd, *plan.extra_fds],
             "argv": plan.argv,
@@ -278,11 +290,8 @@ class Box:
                 self._process.wait(5.0)
         with contextlib.suppress(OSError):
             os.close(self._errors)
-
-
-def limits_as_text(limits: Limits) -> str:
-    """Return the limits in a line, for `grader doctor` and `show`."""
-    return ", ".join(f"{key} {value:g}" for key, value in asdict(limits).items())
+        if self._group is not None:
+            self._group.close()
 
 
 def platform_is_linux() -> bool:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from grader.errors import SandboxError
-from grader.sandbox.box import Box, Plan, boot_code
+from grader.sandbox.box import Bound, Box, Plan, boot_code
 from grader.sandbox.contents import INSIDE, Contents, hidden_in_stdlib
 from grader.sandbox.inside import lockdown
 
@@ -72,7 +72,7 @@ def _libraries_of(program: str) -> list[str]:
     return [str(folder)] if folder.is_dir() else []
 
 
-def open_box(contents: Contents, program: str | None = None) -> Box:
+def open_box(contents: Contents, bound: Bound | None = None, program: str | None = None) -> Box:
     """Start a tier 1 box; raise SandboxError where bubblewrap is missing or may not run."""
     found = program or find_program()
     if found is None:
@@ -101,4 +101,4 @@ def open_box(contents: Contents, program: str | None = None) -> Box:
             extra_fds=[options, rules],
         )
 
-    return Box(TIER, NAME, contents, plan)
+    return Box(TIER, NAME, contents, plan, bound)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from grader.errors import SandboxError
-from grader.sandbox.box import Box, Plan, boot_code
+from grader.sandbox.box import Bound, Box, Plan, boot_code
 from grader.sandbox.contents import INSIDE, Contents, hidden_in_stdlib
 from grader.sandbox.inside import lockdown
 
@@ -37,7 +37,7 @@ def _rules(contents: Contents) -> list[tuple[str, int]]:
     return rules
 
 
-def open_box(contents: Contents) -> Box:
+def open_box(contents: Contents, bound: Bound | None = None) -> Box:
     """Start a tier 2 box; raise SandboxError where the kernel lacks Landlock or the files are out of reach."""
     if lockdown.landlock_version() < 1:
         raise SandboxError("this kernel has no Landlock", advice="Linux 5.13 or newer with Landlock enabled is needed")
@@ -46,4 +46,4 @@ def open_box(contents: Contents) -> Box:
         argv = [contents.python, "-I", "-S", "-B", "-c", boot_code("zygote", control, config)]
         return Plan(argv=argv, namespaces=False, landlock=_rules(contents), paths=contents.paths, extra_fds=[])
 
-    return Box(TIER, NAME, contents, plan)
+    return Box(TIER, NAME, contents, plan, bound)

@@ -14,6 +14,7 @@ import time
 
 from grader.course.assignment import Limits
 from grader.errors import SandboxError
+from grader.sandbox.box import Bound
 from grader.sandbox.contents import ENVIRONMENT, INSIDE, Contents, base_python
 from grader.sandbox.session import Ending
 
@@ -144,6 +145,6 @@ def _relay(pipe: int) -> int:
     return ours.detach()
 
 
-def open_box(contents: Contents) -> PlainSandbox:
-    """Return a tier 0 sandbox; it always starts."""
+def open_box(contents: Contents, bound: Bound | None = None) -> PlainSandbox:
+    """Return a tier 0 sandbox; it always starts, and bounds nothing as a whole."""
     return PlainSandbox(contents)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,8 @@ def fit(value: Any, spec: Any, name: str) -> Any:
             raise misfit()
         try:
             return float(value)
+        except OverflowError:  # an integer beyond every float
+            return math.inf
         except (TypeError, ValueError):
             raise misfit() from None
     if isinstance(spec, Mapping):

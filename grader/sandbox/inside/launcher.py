@@ -7,6 +7,7 @@ places that an unprivileged user can reach, gives up its uid, and only then star
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -68,6 +69,9 @@ def launch(plan: dict[str, Any]) -> None:
     import importlib
 
     lockdown = importlib.import_module("inside.lockdown")
+    for procs in plan["groups"]:
+        with contextlib.suppress(OSError), open(procs, "w") as stream:
+            stream.write("0")  # this process, and so everything that it becomes and starts
     uid = plan["uid"]
     if uid is not None:
         os.umask(0o022)
