@@ -38,6 +38,7 @@ class Check:
     title: str
     points: float
     location: str
+    kept: str = ""  # why it stays although it may kill no mutant of its own
 
 
 class _Loop:
@@ -110,7 +111,9 @@ def declared_check(item: pytest.Item, assignment: Assignment) -> Check:
             where=where,
             advice=f"Add @pytest.mark.part(...) with one of {', '.join(known)}",
         )
-    return Check(check_id(item), part.args[0], _title(item), float(points.args[0]), where)
+    kept = item.get_closest_marker("kept")
+    why = str(kept.args[0]) if kept is not None and kept.args else ""
+    return Check(check_id(item), part.args[0], _title(item), float(points.args[0]), where, why)
 
 
 class Suite:

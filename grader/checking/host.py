@@ -73,6 +73,7 @@ class _Catalogue:
     fingerprints: list[Fingerprint] | None = None
     started: bool = False
     recorded: dict[str, Fingerprint | None] = field(default_factory=dict)
+    complete: bool = True  # our side failed on no mutant
     waiting: list[tuple[Job, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -225,6 +226,15 @@ class Host:
             self._mutants = load_mutants(self.assignment) if self.assignment.secret is not None else ()
         return self._mutants
 
+    def try_mutants(self) -> None:
+        """Raise CourseError where a mutant cannot be applied: before the first submission, not after some."""
+        place = self.config.get("catalogue")
+        if self.config["record"] is not True or self.assignment.secret is None or (place and Path(place).is_file()):
+            return
+        reference = (self.assignment.secret / self.assignment.module).read_text(encoding="utf-8")
+        for mutant in self._mutant_list():
+            apply_mutant(mutant, reference)
+
     def _finished(self, job: Job, answer: dict[str, Any]) -> None:
         catalogue_ = self.catalogues.setdefault(self._seed(job), _Catalogue())
         if job.mutant is not None:
@@ -268,6 +278,7 @@ class Host:
         mutant = next(m for m in self._mutant_list() if m.id == job.mutant)
         failing = _failing(answer)
         ours = any(c["outcome"] == Outcome.UNGRADED.value for c in answer["checks"].values())
+        of_seed.complete = of_seed.complete and not ours
         # evidence with NaN in it agrees with nothing, not even with itself: such a mutant can never be told
         usable = failing and not ours and not mutant.facts_only and all(same_answers(e, e) for e in failing.values())
         of_seed.recorded[mutant.id] = (
@@ -278,7 +289,7 @@ class Host:
         ordered = [of_seed.recorded[m.id] for m in self._mutant_list()]
         of_seed.fingerprints = [f for f in ordered if f is not None]
         place = self.config.get("catalogue")
-        if place and self._seed(job) == int(self.config["seed"]):
+        if place and of_seed.complete and self._seed(job) == int(self.config["seed"]):
             with contextlib.suppress(OSError):  # it is only a cache
                 catalogue.write(
                     Path(place),
@@ -419,6 +430,8 @@ def main(fd: int) -> None:
             sandbox, refusals = open_tier(tier, assignment.packages, bound), []
 
         def use(suite: Suite) -> None:
+            host = Host(connection, config, sandbox, suite)
+            host.try_mutants()
             say(
                 {
                     "ready": {
@@ -426,10 +439,11 @@ def main(fd: int) -> None:
                         "sandbox": sandbox.name,
                         "refusals": [[r.tier, r.name, r.reason] for r in refusals],
                         "checks": [[c.id, c.part, c.title, c.points] for c in suite.checks],
+                        "kept": {c.id: c.kept for c in suite.checks if c.kept},
                     }
                 }
             )
-            Host(connection, config, sandbox, suite).serve()
+            host.serve()
 
         try:
             with_suite(Path(config["suite"]), assignment, use)

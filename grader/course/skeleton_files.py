@@ -168,7 +168,7 @@ def test_run(student, rng):
     close(student.run(xs, h0, 0.6), closed_form(xs, h0, 0.6))
 
 
-# Kills nothing of its own: it stays because it tells a wrong start from a wrong step.
+@pytest.mark.kept("it tells a wrong start from a wrong step.")
 @pytest.mark.part("run")
 @pytest.mark.points(10)
 def test_run_from_rest(student, rng):

@@ -18,7 +18,7 @@ from grader.course.misconceptions import load_misconceptions
 from grader.course.mutants import Mutant, apply_mutant, check_misconceptions, load_mutants
 from grader.course.reference import read_reference
 from grader.course.stub import derive_stub
-from grader.grading.engine import Examination, hidden_examination
+from grader.grading.engine import hidden_examination
 from grader.grading.executors.local import Examined, Host
 
 BASE_SEED = 1000
@@ -143,6 +143,7 @@ def verify(
     with Host(config) as host:
         result.tier = host.ready.tier
         result.checks = host.ready.checks
+        result.kept_because = dict(host.ready.kept)
         result.killed_by = {check[0]: set() for check in host.ready.checks}
         _check_points(result, assignment)
         of_job = {job["number"]: (subject, mode, seed) for job, subject, mode, seed in plan}
@@ -160,7 +161,7 @@ def verify(
                 _judge(result, subject, seed, examined, told)
         result.told = sum(told.values())
     _compare_modes(result, reports)
-    _judge_checks(result, examination)
+    _judge_checks(result)
     return result
 
 
@@ -297,11 +298,15 @@ def _compare_modes(result: Verification, reports: dict[tuple[str, str, str], dic
                 )
 
 
-def _judge_checks(result: Verification, examination: Examination) -> None:
-    """A check that no mutant fails proves nothing."""
+def _judge_checks(result: Verification) -> None:
+    """A check that no mutant fails proves nothing; one that no mutant needs says why it stays."""
     for check, mutants in result.killed_by.items():
         if not mutants:
             result.findings.append(Finding(check, "no mutant fails this check, so nothing shows that it works"))
+    for check in result.idle_checks:
+        if result.killed_by[check] and check not in result.kept_because:
+            what = "every mutant that fails it fails another check too; say why it stays: @pytest.mark.kept(...)"
+            result.findings.append(Finding(check, what))
 
 
 def misconceptions_by_name(assignment: Assignment) -> dict[str, set[str]]:

@@ -35,7 +35,9 @@ def verification_view(result: Verification, assignment: Assignment, console: Con
         _say(console, f"  fewer than three misconceptions: {', '.join(poor)}", "yellow")
     idle = result.idle_checks
     if idle:
-        _say(console, f"  {counted(len(idle), 'check')} fail no mutant that others pass: {', '.join(idle)}")
+        _say(console, f"  {counted(len(idle), 'check')} kill no mutant of their own and say why they stay:")
+        for check in idle:
+            _say(console, f"    {check}: {result.kept_because.get(check, 'NO REASON GIVEN')}")
     if list_checks:
         for check, part, _, worth in result.checks:
             mutants = sorted(result.killed_by.get(check, ()))

@@ -236,7 +236,7 @@ def unchanged(name, before, after):
 # --- Part derivation -------------------------------------------------------------------------------------
 
 
-# Kills nothing of its own: it is the plain case; the next check asks for a right answer too.
+@pytest.mark.kept("it is the plain case; the next check asks for a right answer too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(3)
 def test_through_tanh(student, rng):
@@ -295,7 +295,7 @@ def test_double_sum(student, rng):
     close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
 
 
-# Kills nothing of its own: it gives points to a right inner sum.
+@pytest.mark.kept("it gives points to a right inner sum.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(2)
 def test_double_sum_of_the_last_loss(student, rng):
@@ -306,7 +306,7 @@ def test_double_sum_of_the_last_loss(student, rng):
     close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
 
 
-# Kills nothing of its own: it gives points to a right immediate partial.
+@pytest.mark.kept("it gives points to a right immediate partial.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(2)
 def test_double_sum_of_one_step(student, rng):
@@ -328,7 +328,7 @@ def test_step_forward(student, rng):
     close(h, case.hs[:, 0])
 
 
-# Kills nothing of its own: it gives points to each term that is right.
+@pytest.mark.kept("it gives points to each term that is right.")
 @pytest.mark.part("step")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("only", ["input", "state", "bias"])
@@ -421,7 +421,7 @@ def _some_columns(rng, run, case, hs, dh0):
 # --- Part sequence ---------------------------------------------------------------------------------------
 
 
-# Kills nothing of its own: it is the plain case; the checks of manners ask for it too.
+@pytest.mark.kept("it is the plain case; the checks of manners ask for it too.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(3)
 def test_forward(student, rng):
@@ -431,7 +431,7 @@ def test_forward(student, rng):
     close(got, fair_states(student, case, got))
 
 
-# Kills nothing of its own: it tells an ignored h0 from other mistakes.
+@pytest.mark.kept("it tells an ignored h0 from other mistakes.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(2)
 def test_forward_from_two_first_states(student, rng):
@@ -474,7 +474,7 @@ def test_backward(student, rng, name):
     close(got, want)
 
 
-# Kills nothing of its own: it tells a carry that is wrong from a loss that is left out.
+@pytest.mark.kept("it tells a carry that is wrong from a loss that is left out.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("step", ["first", "last"])
@@ -488,7 +488,7 @@ def test_backward_of_one_loss(student, rng, step):
     close(got, want)
 
 
-# Kills nothing of its own: it gives points to what is right without any carry.
+@pytest.mark.kept("it gives points to what is right without any carry.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("name", ["h0", "W_hh"])
@@ -515,7 +515,7 @@ def test_backward_is_linear(student, rng):
     close(got, want)
 
 
-# Kills nothing of its own: writing into h0 also spoils what the cache holds of it.
+@pytest.mark.kept("writing into h0 also spoils what the cache holds of it.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 def test_forward_keeps_its_inputs(student, rng):
@@ -615,7 +615,7 @@ def loss_gradient(logits, y, mask):
     return differences(loss, {"logits": logits}, "logits")
 
 
-# Kills nothing of its own: it is the plain case; other checks ask for the loss too.
+@pytest.mark.kept("it is the plain case; other checks ask for the loss too.")
 @pytest.mark.part("loss")
 @pytest.mark.points(2)
 def test_loss(student, rng):
@@ -624,7 +624,7 @@ def test_loss(student, rng):
     close(student.masked_xent(logits, y, mask)[0], brute_loss(logits, y, mask))
 
 
-# Kills nothing of its own: it is the plain case; other checks ask for the gradient too.
+@pytest.mark.kept("it is the plain case; other checks ask for the gradient too.")
 @pytest.mark.part("loss")
 @pytest.mark.points(3)
 def test_loss_gradient(student, rng):
@@ -633,7 +633,7 @@ def test_loss_gradient(student, rng):
     close(student.masked_xent(logits, y, mask)[1], loss_gradient(logits, y, mask))
 
 
-# Kills nothing of its own: it gives points to everything but the mask.
+@pytest.mark.kept("it gives points to everything but the mask.")
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -664,7 +664,7 @@ def test_loss_of_large_logits(student, rng, what):
         close(dlogits, loss_gradient(logits, y, mask))
 
 
-# Kills nothing of its own: it tells a gradient without mask from a wrong normaliser.
+@pytest.mark.kept("it tells a gradient without mask from a wrong normaliser.")
 @pytest.mark.part("loss")
 @pytest.mark.points(1.5)
 def test_loss_gradient_at_the_padding(student, rng):
@@ -677,7 +677,7 @@ def test_loss_gradient_at_the_padding(student, rng):
     require(np.all(np.any(dlogits[mask] != 0, axis=-1)), "the gradient is zero at a position that counts")
 
 
-# Kills nothing of its own: small logits would hide a mask that multiplies too late.
+@pytest.mark.kept("small logits would hide a mask that multiplies too late.")
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -690,7 +690,7 @@ def test_loss_ignores_the_padding(student, rng, what):
     close(loss if what == "loss" else dlogits, want)
 
 
-# Kills nothing of its own: it gives points to a right softmax with a wrong normaliser.
+@pytest.mark.kept("it gives points to a right softmax with a wrong normaliser.")
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 def test_loss_gradient_sums_to_zero(student, rng):
@@ -765,7 +765,7 @@ def jacobian_of(hs, W_hh, inputs, k, t):
     return ((up - down) / (2 * NUDGE)).T
 
 
-# Kills nothing of its own: it is the plain case.
+@pytest.mark.kept("it is the plain case.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(3)
 def test_step_jacobian(student, rng):
@@ -774,7 +774,7 @@ def test_step_jacobian(student, rng):
     close(student.step_jacobian(hs[1], W_hh), jacobian_of(hs, W_hh, inputs, 0, 1))
 
 
-# Kills nothing of its own: the plain case has no unit at 0 or 1.
+@pytest.mark.kept("the plain case has no unit at 0 or 1.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_step_jacobian_of_a_saturated_unit(student, rng):
@@ -787,7 +787,7 @@ def test_step_jacobian_of_a_saturated_unit(student, rng):
     close(student.step_jacobian(h, W_hh), want)
 
 
-# Kills nothing of its own: it gives points to a right factor, whatever the product.
+@pytest.mark.kept("it gives points to a right factor, whatever the product.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_jacobian_product_of_neighbours(student, rng):
@@ -798,7 +798,7 @@ def test_jacobian_product_of_neighbours(student, rng):
     close(student.jacobian_product(hs, W_hh, k, k), np.eye(4))
 
 
-# Kills nothing of its own: it is the plain case.
+@pytest.mark.kept("it is the plain case.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(3)
 def test_jacobian_product(student, rng):
@@ -807,7 +807,7 @@ def test_jacobian_product(student, rng):
     close(student.jacobian_product(hs, W_hh, 2, 5), jacobian_of(hs, W_hh, inputs, 2, 5))
 
 
-# Kills nothing of its own: row 0 and the last row are where an index runs out.
+@pytest.mark.kept("row 0 and the last row are where an index runs out.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(2)
 def test_jacobian_product_from_end_to_end(student, rng):
@@ -840,7 +840,7 @@ def test_numerical_grad(student, rng, shape):
     close(student.numerical_grad(f, a), w * np.cos(w * a) + np.prod(a + 2.0) / (a + 2.0))
 
 
-# Kills nothing of its own: a small eps is where one-sided differences look right.
+@pytest.mark.kept("a small eps is where one-sided differences look right.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(1)
 def test_numerical_grad_of_a_strong_curve(student, rng):
@@ -901,7 +901,7 @@ def test_truncated_at_the_ends(student, rng, k):
     close(got, want)
 
 
-# Kills nothing of its own: it alone asks for exact zeros beyond the cut.
+@pytest.mark.kept("it alone asks for exact zeros beyond the cut.")
 @pytest.mark.part("truncation")
 @pytest.mark.points(1.5)
 def test_truncated_reach(student, rng):
@@ -953,7 +953,7 @@ def test_clip(student, rng):
         close(clipped[name], 0.4 * grads[name])
 
 
-# Kills nothing of its own: the norm has points of its own.
+@pytest.mark.kept("the norm has points of its own.")
 @pytest.mark.part("truncation")
 @pytest.mark.points(1)
 def test_clip_norm(student, rng):

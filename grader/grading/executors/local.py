@@ -30,6 +30,7 @@ class Ready:
     sandbox: str
     refusals: tuple[tuple[int, str, str], ...]
     checks: tuple[tuple[str, str, str, float], ...]
+    kept: Mapping[str, str]  # check -> why it stays although it may kill no mutant of its own
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Host:
             ready["sandbox"],
             tuple((int(t), str(n), str(r)) for t, n, r in ready["refusals"]),
             tuple((str(i), str(p), str(t), float(x)) for i, p, t, x in ready["checks"]),
+            {str(key): str(why) for key, why in ready["kept"].items()},
         )
 
     def run(self, jobs: Iterable[Mapping[str, Any]]) -> Iterator[Examined]:
