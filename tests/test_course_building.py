@@ -166,8 +166,7 @@ def test_metadata_names_function_and_part() -> None:
 def test_cells_hold_what_belongs_to_them() -> None:
     cells = {cell["id"]: text_of(cell) for cell in notebook()["cells"]}
     assert cells["setup"] == (
-        '"""Doc."""\nfrom __future__ import annotations\n\nimport functools  # for the cache\n\n'
-        "# about SIZE\nSIZE = 3"
+        '"""Doc."""\nfrom __future__ import annotations\n\nimport functools  # for the cache\n\n# about SIZE\nSIZE = 3'
     )
     assert cells["solution-f"].startswith("# about f, first line\n# about f, second line\n@functools.cache\n")
     assert cells["solution-f"].endswith("\n    # a comment at the end of f")
@@ -450,9 +449,7 @@ def test_a_renamed_notebook_is_recognised(course: Course, assignment: Assignment
         ({"x.ipynb": "\udcff"}, "x.ipynb", "not that of an assignment"),
     ],
 )
-def test_what_is_not_recognised(
-    course: Course, tmp_path: Path, files: dict[str, str], path: str, message: str
-) -> None:
+def test_what_is_not_recognised(course: Course, tmp_path: Path, files: dict[str, str], path: str, message: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
     for name, text in files.items():

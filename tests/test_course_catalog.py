@@ -96,9 +96,7 @@ def test_state_by_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-def test_state_of_the_packaged_course(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explicit: bool
-) -> None:
+def test_state_of_the_packaged_course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, explicit: bool) -> None:
     packaged = make_course(tmp_path / "site" / "_course", "a")
     monkeypatch.setattr(catalog, "PACKAGED", packaged)
     (tmp_path / "cwd").mkdir()

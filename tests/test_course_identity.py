@@ -66,9 +66,7 @@ def test_fingerprints_are_stable(course: Course, assignment: Assignment) -> None
         ("assignments/misconceptions.yaml", False, False),
     ],
 )
-def test_what_fingerprints_cover(
-    course: Course, assignment: Assignment, name: str, suite: bool, public: bool
-) -> None:
+def test_what_fingerprints_cover(course: Course, assignment: Assignment, name: str, suite: bool, public: bool) -> None:
     before = suite_fingerprint(assignment), public_fingerprint(assignment)
     path = course.root / name
     path.write_bytes((path.read_bytes() if path.exists() else b"") + b"\n")

@@ -111,9 +111,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("old", "new", "place", "message"), MISTAKES)
-def test_every_mistake_has_its_place(
-    assignment: Assignment, old: str, new: str, place: str, message: str
-) -> None:
+def test_every_mistake_has_its_place(assignment: Assignment, old: str, new: str, place: str, message: str) -> None:
     assert GOOD.count(old) == 1
     path = write(assignment, GOOD.replace(old, new))
     with pytest.raises(CourseError) as caught:
@@ -193,9 +191,7 @@ def test_once_means_once_even_where_occurrences_overlap() -> None:
     assert apply_mutant(mutant(Patch("1, 1", "2", all=True)), "x = [1, 1, 1, 1]\n") == "x = [2, 2]\n"
 
 
-@given(
-    st.lists(st.sampled_from(["ab", "x = 1", "\n", " "]), min_size=1, max_size=8), st.text("ab1", max_size=3)
-)
+@given(st.lists(st.sampled_from(["ab", "x = 1", "\n", " "]), min_size=1, max_size=8), st.text("ab1", max_size=3))
 def test_all_replaces_as_str_replace_does(pieces: list[str], new: str) -> None:
     reference = "".join(f"# {piece!r}\n" for piece in pieces) + "ab = 0\n"
     got = apply_mutant(mutant(Patch("ab", f"c{new}", all=True)), reference)

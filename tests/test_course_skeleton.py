@@ -38,9 +38,7 @@ def course(tmp_path: Path) -> Course:
 
 
 def tree(root: Path) -> dict[str, bytes | None]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")
-    }
+    return {str(path.relative_to(root)): path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
 
 
 # --- what is laid ----------------------------------------------------------------------------------------
@@ -283,14 +281,8 @@ def load_suite(path: Path, monkeypatch: pytest.MonkeyPatch, evidence: list[np.nd
     def close(got: Any, want: Any, tol: float = 1e-4, scale: float | None = None) -> None:
         evidence.append(np.array(got, dtype=float))
         got, want = np.asarray(got, dtype=float), np.asarray(want, dtype=float)
-        size = max(
-            float(np.max(np.abs(got) + np.abs(want), initial=0)) if got.shape == want.shape else 1, scale or 0
-        )
-        if (
-            got.shape != want.shape
-            or not np.isfinite(got).all()
-            or not np.max(np.abs(got - want)) <= tol * size
-        ):
+        size = max(float(np.max(np.abs(got) + np.abs(want), initial=0)) if got.shape == want.shape else 1, scale or 0)
+        if got.shape != want.shape or not np.isfinite(got).all() or not np.max(np.abs(got - want)) <= tol * size:
             raise Failed
 
     fake = types.ModuleType("grader.checking")
@@ -426,10 +418,7 @@ def test_every_mutant_is_caught_and_told_apart(
     mutants = load_mutants(assignment)
     for seed in SEEDS:
         runs = {one.id: run_suite(path, apply_mutant(one, reference), seed, monkeypatch) for one in mutants}
-        failed = {
-            one: {name for name, run in found.items() if run.outcome == "failed"}
-            for one, found in runs.items()
-        }
+        failed = {one: {name for name, run in found.items() if run.outcome == "failed"} for one, found in runs.items()}
         for mutant in mutants:
             for check in mutant.caught_by:
                 assert any(re.sub(r"\[.*", "", name) == check for name in failed[mutant.id]), (

@@ -100,10 +100,7 @@ def source(text: str) -> str:
     """Dedent, and let B and E stand for the markers."""
     lines = textwrap.dedent(text).strip("\n").split("\n")
     markers = {"B": BEGIN, "E": END}
-    return (
-        "\n".join(line.replace(line.strip(), markers.get(line.strip(), line.strip())) for line in lines)
-        + "\n"
-    )
+    return "\n".join(line.replace(line.strip(), markers.get(line.strip(), line.strip())) for line in lines) + "\n"
 
 
 def test_the_stub_to_the_letter() -> None:
@@ -198,10 +195,7 @@ def test_text_in_the_region_may_look_like_anything() -> None:
         1)
             E
         ''')
-    assert (
-        derive_stub(text, "m.py")
-        == f'{BANNER}\ndef f(x):\n    raise NotImplementedError("f: write this part")\n'
-    )
+    assert derive_stub(text, "m.py") == f'{BANNER}\ndef f(x):\n    raise NotImplementedError("f: write this part")\n'
 
 
 MISPLACED = [
@@ -294,9 +288,7 @@ def test_misspelt_markers_are_errors_wherever_they_stand(comment: str) -> None:
 
 
 def test_too_many_spaces_are_named() -> None:
-    with pytest.raises(
-        CourseError, match=r"^m\.py:2: `### BEGIN SOLUTION`, with more than one space between"
-    ):
+    with pytest.raises(CourseError, match=r"^m\.py:2: `### BEGIN SOLUTION`, with more than one space between"):
         derive_stub("def f():\n    ### BEGIN  SOLUTION\n    return 1\n", "m.py")
 
 
@@ -339,9 +331,7 @@ def block(draw: st.DrawFn, indent: str, function: str, depth: int) -> Pair:
     stub: list[str] = []
     regions: list[list[str]] = []
     for _ in range(draw(st.integers(1, 3))):
-        kind = draw(
-            st.sampled_from(["plain", "region", "region", "if", "def"] if depth else ["plain", "region"])
-        )
+        kind = draw(st.sampled_from(["plain", "region", "region", "if", "def"] if depth else ["plain", "region"]))
         if kind == "plain":
             lines = [indent + draw(st.sampled_from(STATEMENTS))]
             reference += lines
@@ -449,9 +439,7 @@ def test_one_wrong_character_in_a_marker_never_leaks(marker: str, data: st.DataO
     )
     if wrong.strip() == marker:
         return
-    text = source(
-        "def g():\n    B\n    return 0\n    E\n\n\ndef f(x):\n    B\n    x = 1\n    E\n    return x"
-    )
+    text = source("def g():\n    B\n    return 0\n    E\n\n\ndef f(x):\n    B\n    x = 1\n    E\n    return x")
     head, _, tail = text.rpartition(f"    {marker}\n")
     with pytest.raises(CourseError, match=r"^m\.py:\d+: "):
         derive_stub(f"{head}    {wrong}\n{tail}", "m.py")

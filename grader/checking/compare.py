@@ -7,6 +7,7 @@ from typing import Any
 from grader.checking import evidence
 
 TOLERANCE = 1e-4
+PICTURE = "figure:"
 
 
 class CheckFailed(AssertionError):
@@ -19,8 +20,15 @@ class CheckFailed(AssertionError):
 
 
 def observe(name: str, value: Any) -> None:
-    """Record `value` as evidence for the diagnosis without judging it."""
-    evidence.current().items.append((name, evidence.plain(value)))
+    """Record `value` as evidence for the diagnosis without judging it.
+
+    Under a name that begins with `figure:` it is kept for the assignment's figures instead, and is no evidence.
+    """
+    record = evidence.current()
+    if name.startswith(PICTURE):
+        record.pictures[name.removeprefix(PICTURE)] = evidence.plain(value)
+    else:
+        record.items.append((name, evidence.plain(value)))
 
 
 def note(fact: str) -> None:

@@ -17,12 +17,14 @@ class Record:
     """The evidence of one running check.
 
     `items` are (name, value) in order; `margins` are (error, tolerance) of each comparison; `strong` tells that a
-    comparison failed on a finite, right-shaped value other than 0, 1 or -1.
+    comparison failed on a finite, right-shaped value other than 0, 1 or -1; `pictures` are values that figures are
+    drawn from, which take no part in the diagnosis.
     """
 
     items: list[tuple[str, Any]] = field(default_factory=list)
     margins: list[tuple[float, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    pictures: dict[str, Any] = field(default_factory=dict)
     strong: bool = False
     judged: bool = False  # a failing comparison has decided on `strong`
     room: int = ROOM
@@ -125,3 +127,15 @@ def has_telling_number(items: list[tuple[str, Any]]) -> bool:
                 if bool((np.isfinite(x) & (x != 0) & (np.abs(x) != 1)).any()):
                     return True
     return False
+
+
+def as_lists(value: Any) -> Any:
+    """Return recorded values with arrays as nested lists, for JSON."""
+    if isinstance(value, dict):
+        return {key: as_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_lists(item) for item in value]
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+        return as_lists(value) if isinstance(value, list) else value
+    return str(value) if isinstance(value, complex) else value

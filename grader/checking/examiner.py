@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Check:
     points: float
     location: str
     kept: str = ""  # why it stays although it may kill no mutant of its own
+    training: bool = False  # it trains a model: dear, and no part of the diagnosis
 
 
 class _Loop:
@@ -51,6 +52,20 @@ class _Loop:
         self.errors: list[str] = []
         self.error: BaseException | None = None
         self.when = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Take a suite that leaves while it is imported for one that cannot be collected.
+
+        pytest itself lets SystemExit through, up to a traceback of its own on standard error.
+        """
+        try:
+            return (yield)
+        except SystemExit as error:
+            words = f"SystemExit: it leaves while it is imported, with {error.code!r}"
+            return pytest.CollectReport(collector.nodeid, "failed", words, [])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -113,7 +128,8 @@ def declared_check(item: pytest.Item, assignment: Assignment) -> Check:
         )
     kept = item.get_closest_marker("kept")
     why = str(kept.args[0]) if kept is not None and kept.args else ""
-    return Check(check_id(item), part.args[0], _title(item), float(points.args[0]), where, why)
+    training = item.get_closest_marker("training") is not None
+    return Check(check_id(item), part.args[0], _title(item), float(points.args[0]), where, why, training)
 
 
 class Suite:
@@ -171,6 +187,7 @@ class Suite:
                 "strong": is_strong(record.strong, record.judged, record.items),
                 "evidence": None if verdict.outcome is Outcome.PASSED else record.items,
                 "margins": record.margins,
+                "pictures": record.pictures,
             }
             if isolate:
                 session.restart()

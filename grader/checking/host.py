@@ -22,6 +22,7 @@ from typing import Any
 
 from grader.checking import catalogue
 from grader.checking.diagnosis import Evidence, Explanation, Fingerprint, explain, same_answers
+from grader.checking.evidence import as_lists
 from grader.checking.examiner import Check, Suite, limit_examiner, open_session, with_suite
 from grader.checking.flags import scan
 from grader.checking.report import CheckResult, Diagnosis, Outcome, PartResult, Report, as_dict
@@ -167,7 +168,7 @@ class Host:
                 pieces = pack(*catalogue.pack_evidence(answer))
             except Unsendable:  # a student decides how much there is: the outcomes go before the evidence
                 for result in results.values():
-                    result.update(output="", evidence=None)
+                    result.update(output="", evidence=None, pictures={})
                 pieces = pack(*catalogue.pack_evidence(answer))
             with os.fdopen(write, "wb") as stream:
                 for piece in pieces:
@@ -267,16 +268,17 @@ class Host:
             return True
         assert self.assignment.secret is not None
         reference = (self.assignment.secret / self.assignment.module).read_text(encoding="utf-8")
+        cheap = tuple(c.id for c in self.suite.checks if not c.training)
         for number, mutant in enumerate(mutants):
             submission = {"chunks": [[self.assignment.module, apply_mutant(mutant, reference)]]}
-            job = Job(-1 - number, submission, diagnose=False, seed=seed, mutant=mutant.id)
+            job = Job(-1 - number, submission, only=cheap, diagnose=False, seed=seed, mutant=mutant.id)
             self.queue.appendleft((job, 1))
         return False
 
     def _record(self, job: Job, answer: dict[str, Any], of_seed: _Catalogue) -> None:
         """Keep what a mutant answered; once all are there, diagnose what has waited for them."""
         mutant = next(m for m in self._mutant_list() if m.id == job.mutant)
-        failing = _failing(answer)
+        failing = self._failing(answer)
         ours = any(c["outcome"] == Outcome.UNGRADED.value for c in answer["checks"].values())
         of_seed.complete = of_seed.complete and not ours
         # evidence with NaN in it agrees with nothing, not even with itself: such a mutant can never be told
@@ -305,28 +307,30 @@ class Host:
             absent = frozenset(
                 key for key, c in answer["checks"].items() if c["outcome"] == Outcome.NOT_ATTEMPTED.value
             )
-            failing = {k: e for k, e in _failing(answer).items() if k not in absent}
+            failing = {k: e for k, e in self._failing(answer).items() if k not in absent}
             if failing:
                 explanations = explain(failing, of_seed.fingerprints, absent)
         report = make_report(
             self.suite.checks, self.assignment, job, answer, explanations, self.config, self.sandbox.tier
         )
         margins = {key: c.get("margins", []) for key, c in answer["checks"].items()}
-        self._send({"job": job.number, "report": as_dict(report), "margins": margins})
+        pictures = {name: value for c in answer["checks"].values() for name, value in c.get("pictures", {}).items()}
+        self._send({"job": job.number, "report": as_dict(report), "margins": margins, "pictures": as_lists(pictures)})
+
+    def _failing(self, answer: Mapping[str, Any]) -> dict[str, Evidence]:
+        """Return the evidence of the failing checks; what training comes to is nobody's fingerprint."""
+        training = {c.id for c in self.suite.checks if c.training}
+        return {
+            key: Evidence([(name, value) for name, value in c["evidence"] or []], bool(c["strong"]))
+            for key, c in answer["checks"].items()
+            if c["outcome"] != Outcome.PASSED.value and key not in training
+        }
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
             self.connection.send_bytes(json.dumps(message).encode())
         except OSError:
             os._exit(0)  # the engine is gone
-
-
-def _failing(answer: Mapping[str, Any]) -> dict[str, Evidence]:
-    return {
-        key: Evidence([(name, value) for name, value in c["evidence"] or []], bool(c["strong"]))
-        for key, c in answer["checks"].items()
-        if c["outcome"] != Outcome.PASSED.value
-    }
 
 
 def make_report(
@@ -440,6 +444,7 @@ def main(fd: int) -> None:
                         "refusals": [[r.tier, r.name, r.reason] for r in refusals],
                         "checks": [[c.id, c.part, c.title, c.points] for c in suite.checks],
                         "kept": {c.id: c.kept for c in suite.checks if c.kept},
+                        "training": [c.id for c in suite.checks if c.training],
                     }
                 }
             )

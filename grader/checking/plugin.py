@@ -53,6 +53,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "points(n): what the check is worth")
     config.addinivalue_line("markers", "kept(why): why a check stays that kills no mutant of its own")
+    config.addinivalue_line("markers", "training: the check trains a model: dear, and no part of the diagnosis")
     config.addinivalue_line("markers", "part(id): the part of the assignment that the check belongs to")
 
 

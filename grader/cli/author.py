@@ -79,6 +79,13 @@ def build(ctx: click.Context, assignments: tuple[str, ...], check_only: bool, jo
 @click.command()
 @click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT]...")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="How many seeds.")
+@click.option(
+    "--training",
+    type=click.Choice(["all", "right", "none"]),
+    default="all",
+    show_default=True,
+    help="Who runs the checks that train: right is the reference and twins, on one seed; all also the mutants.",
+)
 @click.option("--checks", "list_checks", is_flag=True, help="Also list every check with the mutants that fail it.")
 @jobs_option
 @tier_option
@@ -87,6 +94,7 @@ def verify(
     ctx: click.Context,
     assignments: tuple[str, ...],
     seeds: int,
+    training: str,
     list_checks: bool,
     jobs: int,
     tier: str | None,
@@ -119,6 +127,7 @@ def verify(
                 seeds=seeds,
                 jobs=jobs,
                 tier=number(tier),
+                training=training,
                 on_start=progress.begin,
                 on_run=progress.advance,
             )

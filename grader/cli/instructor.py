@@ -57,7 +57,8 @@ def announce(ready: Ready, to: Console) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line instead of the table.")
 @click.option("--csv", "csv_file", type=PATH, help="Write the class as CSV.")
 @click.option("--feedback", type=PATH, help="Write one Markdown file per student into this folder.")
-@click.option("--release-unsafe", is_flag=True, help="Write feedback and CSV although the tier is 0.")
+@click.option("--figures", type=PATH, help="Draw what each student's code did, as SVG, into this folder.")
+@click.option("--release-unsafe", is_flag=True, help="Write feedback, figures and CSV although the tier is 0.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.pass_context
 def grade(
@@ -73,6 +74,7 @@ def grade(
     as_json: bool,
     csv_file: Path | None,
     feedback: Path | None,
+    figures: Path | None,
     release_unsafe: bool,
     quiet: bool,
 ) -> int:
@@ -92,6 +94,7 @@ def grade(
     from grader.gradebook.store import Gradebook
     from grader.grading.engine import grade_class, hidden_examination
     from grader.reports.csv_table import write_csv
+    from grader.reports.figures import load_drawing, write_figures
     from grader.reports.json_lines import json_line, line_of, missing_as_json
     from grader.reports.markdown import write_feedback
     from grader.reports.terminal import class_table
@@ -99,9 +102,9 @@ def grade(
     from grader.submissions.roster import missing as find_missing
     from grader.submissions.roster import not_on_roster, read_roster
 
-    if number(tier) == 0 and (csv_file or feedback) and not release_unsafe:
+    if number(tier) == 0 and (csv_file or feedback or figures) and not release_unsafe:
         raise click.UsageError(
-            "--csv and --feedback release grades, and tier 0 does not protect them. "
+            "--csv, --feedback and --figures release grades, and tier 0 does not protect them. "
             "Add --release-unsafe if you mean it."
         )
     course = course_of(ctx)
@@ -109,6 +112,7 @@ def grade(
     entries = read_roster(roster) if roster else None
     submissions = read_submissions(chosen, list(paths), entries)
     examination = hidden_examination(course, chosen, tier=number(tier), seed=seed)
+    draw = load_drawing(chosen) if figures else None
     err = console(stderr=True)
     with (
         Gradebook.open(gradebook_target(course, gradebook)) as book,
@@ -141,11 +145,18 @@ def grade(
             err.print(f"Not on the roster, graded all the same: {names}{more}.", markup=False)
     if csv_file:
         write_csv(csv_file, result.reports, missing)
+    drawn: dict[str, list[Path]] = {}
+    if figures and draw is not None:
+        drawn, failures = write_figures(figures, draw, result.pictures)
+        for failure in failures:
+            err.print(failure, markup=False)
+        if result.skipped:
+            err.print(f"{result.skipped} graded before have no figures this time: --fresh grades them anew.")
     if feedback:
         from grader.course.misconceptions import load_misconceptions
 
         reading = {key: m.read for key, m in load_misconceptions(course).items()}
-        write_feedback(feedback, result.reports, chosen.title, missing=missing, reading=reading)
+        write_feedback(feedback, result.reports, chosen.title, missing=missing, reading=reading, figures=drawn)
     return UNGRADED_EXIT if any(r.outcome == "ungraded" for r in result.reports) else 0
 
 

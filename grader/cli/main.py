@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -98,10 +102,35 @@ def _explain(error: OSError) -> str:
     return f"{where}{what}. Nothing that was finished is lost; mend this and run the command again"
 
 
+@contextmanager
+def _one_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C end the command, and spare what tidies up after it from a second; a third ends at once."""
+    presses = 0
+
+    def press(*_: object) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1:
+            raise KeyboardInterrupt
+        if presses > 2:
+            os._exit(130)
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    finally:
+        # a handler would be dropped while Python ends, and the exit code with it
+        signal.signal(signal.SIGINT, signal.SIG_IGN if presses else before)
+
+
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; every known error is one line on standard error."""
     try:
-        code = grader.main(args=arguments, prog_name="grader", standalone_mode=False)
+        with _one_interrupt():
+            code = grader.main(args=arguments, prog_name="grader", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:

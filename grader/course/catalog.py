@@ -109,8 +109,6 @@ def _expanded(path: Path) -> Path:
 
 def _ids(root: Path) -> tuple[str, ...]:
     try:
-        return tuple(
-            sorted(path.parent.name for path in (root / "assignments").glob("[!.]*/assignment.yaml"))
-        )
+        return tuple(sorted(path.parent.name for path in (root / "assignments").glob("[!.]*/assignment.yaml")))
     except OSError:
         return ()

@@ -30,9 +30,7 @@ def as_text(content: bytes, path: Path) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise CourseError(
-            "the file is not UTF-8", where=f"{path}:{line}", advice="Save it as UTF-8."
-        ) from None
+        raise CourseError("the file is not UTF-8", where=f"{path}:{line}", advice="Save it as UTF-8.") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

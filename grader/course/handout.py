@@ -106,9 +106,7 @@ def _file_names(assignment_id: str) -> tuple[str, str]:
 def _wanted(course: Course, word: str) -> str:
     if word in course.ids:
         return f"It should have {' or '.join(_file_names(word))}."
-    return "It should be named like its assignment, with .py or .ipynb. " + suggestion(
-        word, course.ids, "assignments"
-    )
+    return "It should be named like its assignment, with .py or .ipynb. " + suggestion(word, course.ids, "assignments")
 
 
 def _carried(course: Course, path: Path) -> str | None:

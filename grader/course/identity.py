@@ -50,11 +50,7 @@ def suite_fingerprint(assignment: Assignment) -> str:
         ("assignment.yaml", read_bytes(assignment.folder / "assignment.yaml")),
         ("reference", read_bytes(secret / assignment.module)),
     ]
-    files += [
-        (name, read_bytes(secret / name))
-        for name in ("mutants.yaml", "conftest.py")
-        if (secret / name).exists()
-    ]
+    files += [(name, read_bytes(secret / name)) for name in ("mutants.yaml", "conftest.py") if (secret / name).exists()]
     files += [(f"handout/{path.name}", read_bytes(path)) for path in handout_modules(assignment)]
     packages = ["numpy", *(["torch"] if "torch" in assignment.packages else [])]
     versions = [("grader", grader.__version__), *((name, _version(name)) for name in packages)]
@@ -71,9 +67,7 @@ def public_fingerprint(assignment: Assignment) -> str:
         ("test_public.py", read_bytes(assignment.folder / "test_public.py")),
         ("assignment.yaml", read_bytes(assignment.folder / "assignment.yaml")),
     ]
-    return _digest(
-        [*files, *((f"handout/{path.name}", read_bytes(path)) for path in handout_modules(assignment))]
-    )
+    return _digest([*files, *((f"handout/{path.name}", read_bytes(path)) for path in handout_modules(assignment))])
 
 
 def handout_modules(assignment: Assignment) -> list[Path]:
@@ -127,9 +121,7 @@ def draw_seed(course: Course, assignment: Assignment, fingerprint: str, override
     elif 0 <= override < 2**64:
         value = override
     else:
-        raise CourseError(
-            f"the seed {override} is out of range", advice="Give a whole number from 0 to 2**64 - 1."
-        )
+        raise CourseError(f"the seed {override} is out of range", advice="Give a whole number from 0 to 2**64 - 1.")
     return Seed(value, hashlib.sha256(b"seed\0" + value.to_bytes(8, "big")).hexdigest()[:12])
 
 

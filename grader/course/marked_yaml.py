@@ -62,9 +62,7 @@ class Entry:
         value = str(self.node.value)
         if not value.strip():
             raise self.error(f"{self.name} is empty")
-        if not lines and any(
-            ord(character) < 32 or character in "\x7f\x85\u2028\u2029" for character in value
-        ):
+        if not lines and any(ord(character) < 32 or character in "\x7f\x85\u2028\u2029" for character in value):
             raise self.error(f"{self.name} must be one line without control characters")
         return value
 

@@ -41,9 +41,7 @@ def read_misconceptions(root: Entry) -> dict[str, Misconception]:
     known: dict[str, Misconception] = {}
     for name, (key, entry) in found["misconceptions"].mapping().items():
         if not _ID.fullmatch(name):
-            raise key.error(
-                f"`{name}` is no id of a misconception", "Write it like `bptt/forgets-the-carry`."
-            )
+            raise key.error(f"`{name}` is no id of a misconception", "Write it like `bptt/forgets-the-carry`.")
         texts = entry.fields(("belief", "read"))
         known[name] = Misconception(
             name, texts["belief"].text(lines=True).strip(), texts["read"].text(lines=True).strip()

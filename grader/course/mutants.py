@@ -134,9 +134,7 @@ def _mutant(entry: Entry, assignment: Assignment) -> Mutant:
     checks = found["caught_by"].words(empty=False)
     for word, item in checks:
         if not _CHECK.fullmatch(word):
-            raise item.error(
-                f"`{word}` is no name of a check", "Write it like `test_carry` or `test_carry[W_hh]`."
-            )
+            raise item.error(f"`{word}` is no name of a check", "Write it like `test_carry` or `test_carry[W_hh]`.")
     spared = found["loses_only"].words(empty=False) if "loses_only" in found else []
     parts = [part.id for part in assignment.parts]
     for word, item in spared:

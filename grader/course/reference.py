@@ -58,9 +58,7 @@ def parse_source(source: str, filename: str) -> ast.Module:
     try:
         return ast.parse(source, filename)
     except SyntaxError as error:
-        raise CourseError(
-            f"this is not valid Python: {error.msg}", where=f"{filename}:{error.lineno or 1}"
-        ) from None
+        raise CourseError(f"this is not valid Python: {error.msg}", where=f"{filename}:{error.lineno or 1}") from None
     except (ValueError, RecursionError) as error:
         raise CourseError(f"this is not valid Python: {error}", where=filename) from None
 

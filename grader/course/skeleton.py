@@ -48,9 +48,7 @@ def new_assignment(course: Course, assignment_id: str, title: str | None = None)
     secret = course.root / "solutions" / assignment_id
     for place in (folder, secret):
         if place.exists() or place.is_symlink():
-            raise CourseError(
-                "this is there already", where=place, advice="Choose another id, or remove it first."
-            )
+            raise CourseError("this is there already", where=place, advice="Choose another id, or remove it first.")
     listing = misconceptions_file(course)
     listed = with_misconceptions(listing, assignment_id)
 
@@ -154,11 +152,7 @@ def _check_names(assignment_id: str, title: str) -> None:
             f"`{assignment_id}` cannot be the id of an assignment{word}",
             advice="Use lower-case letters, digits and _, starting with a letter.",
         )
-    if (
-        assignment_id in TAKEN
-        or assignment_id in sys.stdlib_module_names
-        or assignment_id.startswith("test_")
-    ):
+    if assignment_id in TAKEN or assignment_id in sys.stdlib_module_names or assignment_id.startswith("test_"):
         raise CourseError(
             f"`{assignment_id}` is the name of a module that something else imports or pytest collects",
             advice="Choose another id: students hand in a file of that name.",
@@ -189,7 +183,6 @@ def _lay(assignment_id: str, title: str, folder: Path, secret: Path) -> tuple[li
         apply_mutant(mutant, reference)
     write_generated(generated_files(assignment))
     handout, solution = (
-        sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file())
-        for place, _ in trees
+        sorted(str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()) for place, _ in trees
     )
     return handout, solution

@@ -131,6 +131,7 @@ class ClassResult:
     reports: list[Report] = field(default_factory=list)
     skipped: int = 0
     run: str = ""
+    pictures: dict[str, Mapping[str, Any]] = field(default_factory=dict)  # student -> what figures are drawn from
     ready: Ready | None = None
 
 
@@ -176,6 +177,8 @@ def grade_class(
                 submission = todo[examined.job]
                 book.record(submission, examined.report, result.run, fresh=fresh, seed_override=seed_override)
                 new[examined.job] = examined.report
+                if examined.pictures:
+                    result.pictures[submission.student] = examined.pictures
                 on_report(examined.report)
     for number, submission in enumerate(submissions):
         report = new.get(number) or _recorded(book, examination, submission)

@@ -23,7 +23,8 @@ from grader.grading.executors.local import Examined, Host
 
 BASE_SEED = 1000
 POINTS = 100.0
-THOROUGH = 10  # from so many seeds on, every mutant also runs with a worker for each check
+THOROUGH = 10  # from so many seeds on, every mutant also runs shuffled and with a worker for each check
+TRAINING_SEEDS = 3  # training is dear, and its thresholds leave room: so many seeds show that they hold
 SAMPLE = 10
 
 #: Functions that answer without looking: each must earn nothing and break nothing.
@@ -82,12 +83,16 @@ class Verification:
     margin_right: tuple[float, str, str] = (0.0, "", "")
     margin_wrong: tuple[float, str, str] = (float("inf"), "", "")
     kept_because: dict[str, str] = field(default_factory=dict)
+    training: frozenset[str] = frozenset()  # checks that train a model
+    training_of: str = "all"  # who ran them: all, right (reference and twins), none
 
     @property
     def idle_checks(self) -> list[str]:
         """Return the checks that kill no mutant of their own: each mutant they fail, another check fails too."""
         idle = []
         for check, mutants in self.killed_by.items():
+            if check in self.training and self.training_of != "all":
+                continue
             own = [m for m in mutants if not any(m in other for c, other in self.killed_by.items() if c != check)]
             if not own:
                 idle.append(check)
@@ -123,11 +128,14 @@ def verify(
     seeds: int,
     jobs: int,
     tier: int | None = None,
+    training: str = "all",
     on_start: Callable[[int], None] = lambda total: None,
     on_run: Callable[[], None] = lambda: None,
 ) -> Verification:
     """Verify one assignment and return what was found; `findings` is empty where the suite holds.
 
+    `training` says who runs the checks that train a model, on three seeds at most: "all" is the reference, the
+    twins and those mutants that name such a check; "right" is the reference and the twins, on one seed; "none".
     Raises CourseError for content that cannot even be tried.
     """
     check_misconceptions(load_mutants(assignment), load_misconceptions(course))
@@ -136,14 +144,15 @@ def verify(
     result = Verification(assignment.id, seeds)
     result.mutants = sum(s.kind == "mutant" for s in everyone)
     result.twins = sum(s.kind == "twin" for s in everyone)
-    plan = list(_plan(everyone, seeds))
-    on_start(len(plan))
     config = {**examination.config(jobs), "record": "given", "catalogue": None}
     reports: dict[tuple[str, str, str], dict[str, Outcome]] = {}
     with Host(config) as host:
         result.tier = host.ready.tier
         result.checks = host.ready.checks
         result.kept_because = dict(host.ready.kept)
+        result.training, result.training_of = host.ready.training, training
+        plan = list(_plan(everyone, seeds, [c[0] for c in host.ready.checks], host.ready.training, training))
+        on_start(len(plan))
         result.killed_by = {check[0]: set() for check in host.ready.checks}
         _check_points(result, assignment)
         of_job = {job["number"]: (subject, mode, seed) for job, subject, mode, seed in plan}
@@ -165,14 +174,26 @@ def verify(
     return result
 
 
-def _plan(everyone: list[Subject], seeds: int) -> Iterator[tuple[dict[str, Any], Subject, str, int]]:
+def _plan(
+    everyone: list[Subject], seeds: int, checks: list[str], training: frozenset[str], training_of: str
+) -> Iterator[tuple[dict[str, Any], Subject, str, int]]:
     """Yield every job: all subjects on every seed, and on the first seed also shuffled and isolated."""
     number = 0
+    cheap = [check for check in checks if check not in training]
+
+    def trains(subject: Subject, offset: int, mode: str) -> bool:
+        if training_of == "none" or mode != "plain":
+            return False
+        if subject.mutant is not None:
+            return training_of == "all" and offset < TRAINING_SEEDS and _names_training(subject.mutant, training)
+        return offset < (TRAINING_SEEDS if training_of == "all" else 1)
 
     def job(subject: Subject, seed: int, mode: str) -> tuple[dict[str, Any], Subject, str, int]:
         nonlocal number
         number += 1
         options: dict[str, Any] = {"seed": seed}
+        if training and not trains(subject, seed - BASE_SEED, mode):
+            options["only"] = cheap
         if mode == "shuffled":
             options |= {"shuffle": seed, "diagnose": False}
         elif mode == "isolated":
@@ -191,11 +212,16 @@ def _plan(everyone: list[Subject], seeds: int) -> Iterator[tuple[dict[str, Any],
     for subject in everyone:
         if subject.kind == "vandal":
             continue
-        yield job(subject, BASE_SEED, "shuffled")
-        # a worker for each check is dear: a few seeds get a sample of the mutants, many seeds get them all
+        # twice more for each mutant is dear: with few seeds a sample of them does
         mutants += subject.kind == "mutant"
         if subject.kind != "mutant" or seeds >= THOROUGH or mutants % SAMPLE == 0:
+            yield job(subject, BASE_SEED, "shuffled")
             yield job(subject, BASE_SEED, "isolated")
+
+
+def _names_training(mutant: Mutant, training: frozenset[str]) -> bool:
+    """Tell whether a mutant is to be caught by a check that trains."""
+    return any(check in mutant.caught_by or check.split("[")[0] in mutant.caught_by for check in training)
 
 
 def _judge(result: Verification, subject: Subject, seed: int, examined: Examined, told: dict[str, bool]) -> None:
@@ -241,10 +267,14 @@ def _judge_mutant(
     failing = {c.id for c in report.checks if c.outcome is not Outcome.PASSED}
     for failed in failing:
         result.killed_by[failed].add(mutant.id)
-    if not failing:
+    ran = {c.id for c in report.checks}
+    unseen = [c for c in result.training if c not in ran]  # not run this time: nothing can be said about them
+    if not failing and not (unseen and _names_training(mutant, result.training)):
         find("no check kills it")
     for named in mutant.caught_by:
-        known = [c.id for c in report.checks]
+        known = [c[0] for c in result.checks]
+        if any(c == named or c.split("[")[0] == named for c in unseen):
+            continue
         if "[" not in named and not any(c == named or c.startswith(named + "[") for c in known):
             find(f"caught_by names {named}, which is not a check")
         elif not any(c == named or ("[" not in named and c.startswith(named + "[")) for c in failing):
@@ -301,6 +331,8 @@ def _compare_modes(result: Verification, reports: dict[tuple[str, str, str], dic
 def _judge_checks(result: Verification) -> None:
     """A check that no mutant fails proves nothing; one that no mutant needs says why it stays."""
     for check, mutants in result.killed_by.items():
+        if check in result.training and result.training_of != "all":
+            continue
         if not mutants:
             result.findings.append(Finding(check, "no mutant fails this check, so nothing shows that it works"))
     for check in result.idle_checks:

@@ -7,11 +7,13 @@ every text that a student may have had a hand in is cut and escaped.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from grader.checking.report import CheckResult, Outcome, PartResult, Report
 from grader.reports.summary import NOT_SUBMITTED, checks_of, missed, sorted_reports, without_reports
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _FACTS_SHOWN = 6
 _SET_ASIDE_SHOWN = 25
 _NOTHING_TO_READ: Mapping[str, str] = MappingProxyType({})
+_NO_FIGURES: Mapping[str, Sequence[Path]] = MappingProxyType({})
 
 _WORDS = {
     Outcome.FAILED: "Failed",
@@ -37,10 +40,12 @@ _WORDS = {
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
-def feedback(report: Report, title: str, *, reading: Mapping[str, str] = _NOTHING_TO_READ) -> str:
+def feedback(
+    report: Report, title: str, *, reading: Mapping[str, str] = _NOTHING_TO_READ, figures: Sequence[str] = ()
+) -> str:
     """Return one student's feedback on the assignment called `title`, in Markdown.
 
-    `reading` says where to read on for a misconception id.
+    `reading` says where to read on for a misconception id; `figures` are links to images of what the code did.
     """
     if report.outcome == NOT_SUBMITTED:
         return _page(title, report.student, report.name, _nothing_handed_in())
@@ -53,6 +58,7 @@ def feedback(report: Report, title: str, *, reading: Mapping[str, str] = _NOTHIN
             *_score(report),
             *_explanation(report, reading),
             *(line for part in report.parts for line in _part(report, part)),
+            *_figures(figures),
             *_next_steps(report),
         ]
     return _page(title, report.student, report.name, [*body, *_set_aside(report), *_footer(report)])
@@ -70,12 +76,21 @@ def write_feedback(
     *,
     missing: Sequence[RosterEntry] = (),
     reading: Mapping[str, str] = _NOTHING_TO_READ,
+    figures: Mapping[str, Sequence[Path]] = _NO_FIGURES,
 ) -> list[Path]:
     """Write one Markdown file for each student into `folder`, made if need be; return the files, by student.
 
-    Each file is written whole or not at all. Raises GraderError when the folder cannot be written.
+    `figures` maps a student to image files, which the page shows. Each file is written whole or not at all.
+    Raises GraderError when the folder cannot be written.
     """
-    pages = {report.student: feedback(report, title, reading=reading) for report in sorted_reports(reports)}
+    links = {
+        student: [quote(os.path.relpath(path, folder).replace(os.sep, "/")) for path in paths]
+        for student, paths in figures.items()
+    }
+    pages = {
+        report.student: feedback(report, title, reading=reading, figures=links.get(report.student, ()))
+        for report in sorted_reports(reports)
+    }
     pages |= {entry.id: missing_feedback(entry, title) for entry in without_reports(missing, reports)}
     names = file_names(list(pages))
     for student, page in pages.items():
@@ -241,6 +256,12 @@ def _missed_check(check: CheckResult, *, is_explained: bool) -> list[str]:
     elif check.hint:
         lines.append(f"  - Hint: {markdown_prose(check.hint)}")
     return lines
+
+
+def _figures(links: Sequence[str]) -> list[str]:
+    if not links:
+        return []
+    return ["## What your code did", "", *(line for link in links for line in (f"![figure]({link})", ""))]
 
 
 def _titles(checks: Sequence[CheckResult]) -> str:

@@ -172,7 +172,7 @@ class Student:
         return getattr(self, name).returning_args(*args, **kwargs)  # type: ignore[no-any-return]
 
     def limit(self, *, cpu_seconds: float) -> contextlib.AbstractContextManager[None]:
-        """Lower the CPU limit of each call in a `with` block."""
+        """Set the CPU limit of each call in a `with` block: lower, or up to the assignment's limit for training."""
         return self._session.limit(cpu_seconds=cpu_seconds)
 
     def value(self, name: str) -> Any:

@@ -247,9 +247,14 @@ class Session:
 
     @contextlib.contextmanager
     def limit(self, *, cpu_seconds: float) -> Iterator[None]:
-        """Lower the CPU limit of each call inside the block."""
+        """Set the CPU limit of each call inside the block: lower, or up to the assignment's for training.
+
+        A call that may take longer may also wait longer, within the submission's own limits.
+        """
         before = self.limits
-        self.limits = replace(before, call_cpu_seconds=min(cpu_seconds, before.call_cpu_seconds))
+        allowed = min(cpu_seconds, max(before.call_cpu_seconds, before.training_cpu_seconds))
+        wall = before.call_wall_seconds * max(1.0, allowed / before.call_cpu_seconds)
+        self.limits = replace(before, call_cpu_seconds=allowed, call_wall_seconds=wall)
         try:
             yield
         finally:

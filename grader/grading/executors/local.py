@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -31,15 +32,21 @@ class Ready:
     refusals: tuple[tuple[int, str, str], ...]
     checks: tuple[tuple[str, str, str, float], ...]
     kept: Mapping[str, str]  # check -> why it stays although it may kill no mutant of its own
+    training: frozenset[str]  # the checks that train a model
 
 
 @dataclass(frozen=True)
 class Examined:
-    """A finished job: its number, the report, and for each check the (error, tolerance) of its comparisons."""
+    """A finished job: its number, the report, and what does not go into the gradebook.
+
+    `margins` holds for each check the (error, tolerance) of its comparisons; `pictures` what the student's code did
+    that the assignment's figures show, as nested lists by name.
+    """
 
     job: int
     report: Report
     margins: Mapping[str, list[tuple[float, float]]] = field(repr=False)
+    pictures: Mapping[str, Any] = field(repr=False)
 
 
 class Host:
@@ -63,6 +70,7 @@ class Host:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env=environment,
+            process_group=0,  # Ctrl-C is this process's to handle, also while the host is still coming up
         )
         theirs.close()
         self.connection: Connection = ours
@@ -84,6 +92,7 @@ class Host:
             tuple((int(t), str(n), str(r)) for t, n, r in ready["refusals"]),
             tuple((str(i), str(p), str(t), float(x)) for i, p, t, x in ready["checks"]),
             {str(key): str(why) for key, why in ready["kept"].items()},
+            frozenset(str(check) for check in ready["training"]),
         )
 
     def run(self, jobs: Iterable[Mapping[str, Any]]) -> Iterator[Examined]:
@@ -134,7 +143,9 @@ class Host:
                     raise _told(message)
                 free.release()
                 if left.pop(message["job"], None) is not None:
-                    yield Examined(message["job"], from_dict(message["report"]), message["margins"])
+                    yield Examined(
+                        message["job"], from_dict(message["report"]), message["margins"], message["pictures"]
+                    )
         finally:
             over.set()
             free.release()
@@ -147,7 +158,8 @@ class Host:
         try:
             self._process.wait(0.5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            with contextlib.suppress(OSError):  # what it started without a box is in its group
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def __enter__(self) -> Host:

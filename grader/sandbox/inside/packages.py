@@ -44,6 +44,7 @@ def warm(names: Sequence[str]) -> None:
         numpy = sys.modules["numpy"]
         importlib.import_module("numpy.random")
         importlib.import_module("numpy.linalg")
+        importlib.import_module("numpy.ma")  # the codec asks for it, and numpy brings it late
         numpy.linalg.norm(numpy.random.default_rng(0).normal(size=(8, 8)) @ numpy.ones((8, 8)))
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
