@@ -7,6 +7,7 @@ computed here when the first failure needs it and kept on disk. Run as `python -
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -92,6 +93,7 @@ class Host:
         self.open = True
         self.catalogues: dict[int, _Catalogue] = {}
         self._mutants: tuple[Mutant, ...] | None = None
+        self._refused: set[str] = set()  # modules that cannot be imported by their name
 
     def serve(self) -> None:
         """Serve until the engine hangs up and everything is answered."""
@@ -144,6 +146,7 @@ class Host:
                 lockdown.die_with_parent()
             limit_examiner()
             self.connection.close()
+            known = set(sys.modules)
             session = open_session(self.sandbox, self.assignment, [tuple(c) for c in job.submission["chunks"]])
             results = self.suite.run(
                 session,
@@ -162,6 +165,7 @@ class Host:
                     "workers": meter.workers,
                     "printed": meter.printed,
                 },
+                "imported": sorted(set(sys.modules) - known),
                 "flags": list(scan([tuple(c) for c in job.submission["chunks"]], self.assignment.forbidden)),
             }
             try:
@@ -197,7 +201,20 @@ class Host:
             answer = Decoder(buffers).value(tree)
         except (WireError, Exception):
             answer = {"checks": {}, "meter": {}, "reason": "the examiner ended before it was done"}
+        self._import(answer.get("imported") or ())
         self._judge(running, answer)
+
+    def _import(self, names: Sequence[str]) -> None:
+        """Import what an examiner imported when it was needed, so that the next ones are forked with it.
+
+        The names are the examiner's own, which never imports a line of student code.
+        """
+        for name in names:
+            if name not in sys.modules and name not in self._refused:
+                try:
+                    importlib.import_module(name)
+                except Exception:  # a name that only lives inside another module
+                    self._refused.add(name)
 
     def _watch(self) -> None:
         """End examiners that take longer than a submission can."""

@@ -8,7 +8,7 @@ A mistake is charged once. Where a student's forward pass is not the handout's, 
 checks; the backward checks then accept the gradient of the student's own forward pass (differences of it),
 or the standard recursion on the student's own states, and say so.
 
-A check that kills no mutant that another check does not kill says above it why it stays. Checks of manners
+A check that kills no mutant that another check does not kill says in its mark `kept` why it stays. Checks of manners
 (inputs kept, two calls, float32, cost) ask for a right answer too: otherwise a constant would pass them.
 """
 
@@ -342,7 +342,7 @@ def test_step_forward_of_one_term(student, rng, only):
     close(h, case.hs[:, 0])
 
 
-# Not each of these kills a mutant of its own: dx and dh_prev are the plain case; other checks ask for them too.
+@pytest.mark.kept("dx and dh_prev are the plain case; other checks ask for them too.")
 @pytest.mark.part("step")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("name", list(STEP_TENSORS))
@@ -446,7 +446,7 @@ def test_forward_from_two_first_states(student, rng):
     close(two - one, want)
 
 
-# Not each of these kills a mutant of its own: an axis may be lost at B = 1 or at T = 1 alone.
+@pytest.mark.kept("an axis may be lost at B = 1 or at T = 1 alone.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize(("B", "T"), [(1, 4), (3, 1)], ids=["B=1", "T=1"])
@@ -464,7 +464,7 @@ def _backward(student, case, name):
     return got, fair_gradient(sequence_run(student), case, hs, got, name)
 
 
-# Not each of these kills a mutant of its own: each gradient has points of its own; the checks of manners ask for some.
+@pytest.mark.kept("each gradient has points of its own; the checks of manners ask for some.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(1.5)
 @pytest.mark.parametrize("name", TENSORS)
@@ -551,7 +551,7 @@ def test_backward_twice(student, rng):
     close(got, fair_gradient(sequence_run(student), case, hs, got, "h0"))
 
 
-# Not each of these kills a mutant of its own: what refuses float32 forward cannot go backward either.
+@pytest.mark.kept("what refuses float32 forward cannot go backward either.")
 @pytest.mark.part("sequence")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("what", ["forward", "backward"])
@@ -648,7 +648,7 @@ def test_loss_without_padding(student, rng, what):
         close(dlogits, loss_gradient(logits, y, everything))
 
 
-# Not each of these kills a mutant of its own: an overflow spoils loss and gradient, but a floor only the loss.
+@pytest.mark.kept("an overflow spoils loss and gradient, but a floor only the loss.")
 @pytest.mark.part("loss")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -829,7 +829,7 @@ def scalar_function(shape, formula):
     return f
 
 
-# Not each of these kills a mutant of its own: a matrix shows what a vector hides, and the vector has points of its own.
+@pytest.mark.kept("a matrix shows what a vector hides, and the vector has points of its own.")
 @pytest.mark.part("jacobian")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("shape", [(5,), (2, 3)], ids=["vector", "matrix"])
@@ -881,7 +881,7 @@ def _truncated(student, case, k, name):
     return got, fair_gradient(sequence_run(student), case, hs, got, name, window=k)
 
 
-# Not each of these kills a mutant of its own: each gradient has points of its own.
+@pytest.mark.kept("each gradient has points of its own.")
 @pytest.mark.part("truncation")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("name", TENSORS)
@@ -891,7 +891,7 @@ def test_truncated(student, rng, name):
     close(got, want)
 
 
-# Not each of these kills a mutant of its own: k = 1 and k = T are where a window that is off by one shows.
+@pytest.mark.kept("k = 1 and k = T are where a window that is off by one shows.")
 @pytest.mark.part("truncation")
 @pytest.mark.points(0.5)
 @pytest.mark.parametrize("k", [1, 4, 7], ids=["k=1", "k=T", "k=T+3"])
