@@ -16,34 +16,45 @@ from grader.cli.options import PATH, console, course_of, jobs_option, number, ti
 @tier_option
 @click.pass_context
 def demo(ctx: click.Context, folder: Path, assignments: tuple[str, ...], jobs: int, tier: str | None) -> int:
-    """Grade a made-up class of thirty, live: right, wrong, unfinished and hostile submissions.
+    """Grade made-up classes, live: right, wrong, unfinished and hostile submissions.
 
-    No score is stored anywhere: the class is written from the course's own sources and graded as any other.
+    No score is stored anywhere: each class is written from the course's own sources and graded as any other. A class
+    has thirty members, or twelve where training a model makes each of them dear. An assignment whose packages are
+    not installed is left out, unless it is named.
 
     \b
     Example:
       grader demo
       grader demo --dir /tmp/demo --assignment bptt
     """
+    from importlib.util import find_spec
+
     from grader.cli.instructor import announce
     from grader.cli.progress import ClassProgress
     from grader.course.misconceptions import load_misconceptions
     from grader.gradebook.store import Gradebook
-    from grader.grading.demo import write_class
+    from grader.grading.demo import size_of, write_class
     from grader.grading.engine import grade_class, hidden_examination
     from grader.reports.csv_table import write_csv
+    from grader.reports.figures import load_drawing, write_figures
     from grader.reports.markdown import write_feedback
     from grader.reports.terminal import class_table
     from grader.submissions.discover import read_submissions
 
     course = course_of(ctx)
-    chosen = [course.assignment(i) for i in assignments] or list(course.assignments())
-    reading = {key: m.read for key, m in load_misconceptions(course).items()}
     err = console(stderr=True)
+    chosen = [course.assignment(i) for i in assignments]
+    for one in [] if chosen else course.assignments():
+        absent = [name for name in one.packages if find_spec(name) is None]
+        if absent:
+            err.print(f"Left out: {one.id} needs {', '.join(absent)} (pip install 'unrolled[torch]').", markup=False)
+        else:
+            chosen.append(one)
+    reading = {key: m.read for key, m in load_misconceptions(course).items()}
     for assignment in chosen:
         examination = hidden_examination(course, assignment, tier=number(tier))
         place = folder / assignment.id
-        people = {m.student: m.what for m in write_class(assignment, place / "submissions")}
+        people = {m.student: m.what for m in write_class(assignment, place / "submissions", size_of(assignment))}
         submissions = read_submissions(assignment, [place / "submissions"])
         with Gradebook.open(folder / "gradebook.db") as book, ClassProgress() as progress:
             result = grade_class(
@@ -61,11 +72,16 @@ def demo(ctx: click.Context, folder: Path, assignments: tuple[str, ...], jobs: i
         named = [replace(r, name=people[r.student]) for r in result.reports]
         class_table(named, [], console())
         write_csv(place / "grades.csv", named, [])
-        write_feedback(place / "feedback", result.reports, assignment.title, reading=reading)
+        drawn: dict[str, list[Path]] = {}
+        if result.pictures and find_spec("matplotlib") is not None:
+            drawn, _ = write_figures(place / "figures", load_drawing(assignment), result.pictures)
+        write_feedback(place / "feedback", result.reports, assignment.title, reading=reading, figures=drawn)
         click.echo(f"\n{assignment.id}: {len(result.reports)} submissions graded.")
         click.echo(f"  submissions  {place / 'submissions'}")
         click.echo(f"  grades       {place / 'grades.csv'}")
         click.echo(f"  feedback     {place / 'feedback'} (one page per student)")
+        if drawn:
+            click.echo(f"  figures      {place / 'figures'}")
         click.echo(f"  gradebook    {folder / 'gradebook.db'}")
         wrong = next((r.student for r in result.reports if r.diagnosis.hints), None)
         if wrong:

@@ -11,6 +11,7 @@ from grader.course.reference import read_reference
 from grader.course.stub import derive_stub
 
 SIZE = 30
+SMALL = 12  # where training makes every member dear
 
 #: Put in front of a correct solution: what hostile or careless code does when it is imported.
 HOSTILE = {
@@ -70,6 +71,11 @@ class Member:
     student: str
     what: str
     source: str
+
+
+def size_of(assignment: Assignment) -> int:
+    """Return how many members the demo class of an assignment has."""
+    return SMALL if assignment.limits.training_cpu_seconds else SIZE
 
 
 def members(assignment: Assignment, size: int = SIZE) -> list[Member]:
