@@ -32,9 +32,12 @@ CONFINED = {
     "torch": ("sandbox.inside",),
     "nbgrader": ("exchange.nbgrader",),
     "sqlalchemy": ("gradebook",),
+    "matplotlib": ("reports",),
 }
 #: never imported by merely importing a module of the command line
-HEAVY = frozenset({"numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "nbgrader", "psycopg", "hypothesis"})
+HEAVY = frozenset(
+    {"numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "nbgrader", "psycopg", "hypothesis", "matplotlib"}
+)
 INSIDE = "sandbox.inside"
 
 

@@ -166,10 +166,13 @@ def read_document(path: Path) -> Entry:
     return parse_document(read_text(path), path)
 
 
-def parse_document(text: str, path: Path) -> Entry:
-    """Return the single document in `text`, with `path` for messages; raise CourseError."""
+def parse_document(text: str, path: Path, loader: type = LOADER) -> Entry:
+    """Return the single document in `text`, with `path` for messages; raise CourseError.
+
+    `loader` is a PyYAML loader class: its resolvers decide what a plain word is.
+    """
     try:
-        node = yaml.compose(text, Loader=LOADER)
+        node = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else str(path)
