@@ -4,7 +4,8 @@ GraderError
 ├── CourseError        the course itself is wrong or missing something: an author must act
 ├── SubmissionError    a submission or a path to submissions cannot be read: the instructor must act
 ├── SandboxError       the sandbox could not be started or broke: the machine's fault, never a student's
-└── GradebookError     the gradebook cannot be opened or written
+├── GradebookError     the gradebook cannot be opened or written
+└── QuizError          a sitting cannot go on as asked: it has ended, or no tries are left
 
 A message is one line: what, where, what to do next. `str(error)` is printed as it is.
 """
@@ -47,3 +48,7 @@ class SandboxError(GraderError):
 
 class GradebookError(GraderError):
     """The gradebook cannot be read or written."""
+
+
+class QuizError(GraderError):
+    """A sitting of a quiz cannot go on as asked."""

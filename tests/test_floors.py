@@ -37,6 +37,7 @@ CONFINED = {
 #: never imported by merely importing a module of the command line
 HEAVY = frozenset(
     {"numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "nbgrader", "psycopg", "hypothesis", "matplotlib"}
+    | {"pydantic", "rapidfuzz"}
 )
 INSIDE = "sandbox.inside"
 

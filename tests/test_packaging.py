@@ -108,7 +108,7 @@ def test_sdist_carries_what_a_wheel_is_built_from(built: tuple[Shipped, Shipped]
 def test_metadata(built: tuple[Shipped, Shipped]) -> None:
     text = next(content for name, content in built[0].files.items() if name.endswith(".dist-info/METADATA")).decode()
     needed = set(re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", text, re.MULTILINE))
-    assert needed == {"click", "pyyaml", "numpy", "pytest", "rich"}
+    assert needed == {"click", "numpy", "pydantic", "pytest", "pyyaml", "rapidfuzz", "rich"}
     assert "Name: unrolled\n" in text
     assert "Requires-Python: >=3.11\n" in text
     points = next(content for name, content in built[0].files.items() if name.endswith("entry_points.txt")).decode()
@@ -183,7 +183,7 @@ def bare(built: tuple[Shipped, Shipped], tmp_path_factory: pytest.TempPathFactor
     python = place / ("Scripts" if os.name == "nt" else "bin") / "python"
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     pins = ["-c", str(ROOT / "constraints.txt")]
-    base = ["click", "pyyaml", "numpy", "pytest", "rich"]
+    base = ["click", "numpy", "pydantic", "pytest", "pyyaml", "rapidfuzz", "rich"]
     got = subprocess.run([*pip, *pins, *base], capture_output=True, text=True, env=environment, timeout=600)
     if got.returncode:
         last = (got.stderr.strip().splitlines() or ["pip said nothing"])[-1]

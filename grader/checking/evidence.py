@@ -103,6 +103,8 @@ def agree(a: Any, b: Any) -> bool:
         if not (np.isfinite(x).all() and np.isfinite(y).all()):
             return False
         scale = float((np.abs(x) + np.abs(y)).max())
+        if not np.isfinite(scale):  # too large to be held against each other
+            return False
         return scale == 0.0 or float(np.abs(x - y).max()) <= (LOOSE if single else TIGHT) * scale
     return type(a) is type(b) and bool(a == b)
 

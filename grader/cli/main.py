@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "new": ("grader.cli.author", "new", "Lay a working skeleton of an assignment."),
     "build": ("grader.cli.author", "build", "Generate stubs, notebooks and previews from the references."),
     "verify": ("grader.cli.author", "verify", "Prove a hidden suite: reference, twins, stub and mutants."),
+    "quiz": ("grader.cli.quiz", "quiz", "Quizzes: take, list and prove banks of questions."),
     "demo": ("grader.cli.everyone", "demo", "Grade a made-up class, live."),
     "doctor": ("grader.cli.everyone", "doctor", "Tell what this machine's sandboxes hold."),
 }
@@ -36,6 +37,7 @@ SECTIONS = {
     "Students": ("list", "start", "check", "watch", "submit"),
     "Instructors": ("grade", "show"),
     "Authors": ("new", "build", "verify"),
+    "Quizzes": ("quiz",),
     "Everyone": ("demo", "doctor"),
 }
 

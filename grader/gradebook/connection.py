@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from grader.errors import GradebookError
-from grader.gradebook import tables
+from grader.gradebook import quiz_tables, tables
 
 _ADVISORY_LOCK = 0x756E726F6C6C6564  # any number, the same for every grader: "unrolled"
 
@@ -141,17 +141,25 @@ def _begin(connection: Connection) -> None:
 def _prepare_schema(engine: Engine, label: str, wait_seconds: float) -> None:
     # Look before writing: a file of another program, or of a newer grader, is left as it is.
     with reading(engine) as connection:
-        ready = _recognised(connection, label)
+        ready = _recognised(connection, label) and _complete(connection)
     if engine.dialect.name == "sqlite":
         _use_write_ahead_log(engine, wait_seconds)
     if ready:
         return
     with writing(engine) as connection:
-        if not _recognised(connection, label):  # another grader may have been faster
-            tables.metadata.create_all(connection)
+        known = _recognised(connection, label)  # another grader may have been faster
+        # what is there stays; a gradebook from before there were quizzes gets their tables
+        tables.metadata.create_all(connection)
+        if not known:
             connection.execute(
                 insert(tables.meta).values(key="schema", value=str(tables.SCHEMA_VERSION)),
             )
+
+
+def _complete(connection: Connection) -> bool:
+    """Return whether the gradebook has every table; one from before there were quizzes lacks theirs."""
+    needed = {*tables.metadata.tables, quiz_tables.sittings.name}
+    return needed <= set(inspect(connection).get_table_names())
 
 
 def _recognised(connection: Connection, label: str) -> bool:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, ClassVar, Self, cast
 
 from grader.checking.report import Report
 from grader.errors import GradebookError
@@ -62,6 +62,9 @@ class Gradebook:
     starting the processes that run student code, not before.
     """
 
+    #: the extra of the package that brings SQLAlchemy to whoever opens this kind of gradebook
+    extra: ClassVar[str] = "instructor"
+
     def __init__(self, engine: Engine, label: str) -> None:
         """Wrap an engine that `Gradebook.open` prepared."""
         self._engine = engine
@@ -69,7 +72,7 @@ class Gradebook:
         self.label = label
 
     @classmethod
-    def open(cls, target: Path | str, *, wait_seconds: float = WAIT_SECONDS) -> Gradebook:
+    def open(cls, target: Path | str, *, wait_seconds: float = WAIT_SECONDS) -> Self:
         """Open the gradebook in an SQLite file or at a URL (postgresql://user@host/database); lay it if new.
 
         Raises GradebookError in one line for a damaged file, a file of another program or of a newer grader,
@@ -82,7 +85,7 @@ class Gradebook:
                 raise
             raise GradebookError(
                 "the gradebook needs SQLAlchemy, which is not installed",
-                advice='Install it with: python -m pip install "unrolled[instructor]"',
+                advice=f'Install it with: python -m pip install "unrolled[{cls.extra}]"',
             ) from error
         return cls(*open_engine(target, wait_seconds))
 

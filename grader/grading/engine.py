@@ -188,10 +188,10 @@ def grade_class(
 
 
 def _recorded(book: Gradebook, examination: Examination, submission: Submission) -> Report | None:
-    """Return the report that the gradebook holds on just this submission, suite and seed."""
-    for grading in reversed(book.history(submission.assignment, submission.student)):
+    """Return the report that counts for a student, where it is on just this submission, suite and seed."""
+    for grading in book.history(submission.assignment, submission.student):
         report = grading.report
-        if (report.submission, report.fingerprint, report.seed_id) == (
+        if grading.is_current and (report.submission, report.fingerprint, report.seed_id) == (
             submission.sha256,
             examination.fingerprint,
             examination.seed.id,

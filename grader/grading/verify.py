@@ -25,6 +25,7 @@ BASE_SEED = 1000
 POINTS = 100.0
 THOROUGH = 10  # from so many seeds on, every mutant also runs shuffled and with a worker for each check
 TRAINING_SEEDS = 3  # training is dear, and its thresholds leave room: so many seeds show that they hold
+FEW = 3  # with fewer seeds, only the first has every mutant, the next a sample of them
 SAMPLE = 10
 
 #: Functions that answer without looking: each must earn nothing and break nothing.
@@ -198,15 +199,20 @@ def _plan(
             options |= {"shuffle": seed, "diagnose": False}
         elif mode == "isolated":
             options |= {"isolate": True, "diagnose": False}
+        elif not _diagnosed(seeds, seed):
+            options |= {"diagnose": False}
         elif subject.kind == "mutant":
             options |= {"mutant": subject.name}
         submission = {"chunks": [["submission", subject.source]], "student": subject.name}
         return {"number": number, "submission": submission, **options}, subject, mode, seed
 
+    turn = 0
     for offset in range(seeds):
         for subject in everyone:
             if subject.kind in ("vandal", "stub") and offset:
                 continue  # they never look at their inputs
+            if subject.mutant is not None and offset and seeds < FEW and (turn := turn + 1) % SAMPLE:
+                continue  # one seed has shown all of them; the next ones show that it was not luck
             yield job(subject, BASE_SEED + offset, "plain")
     mutants = 0
     for subject in everyone:
@@ -217,6 +223,11 @@ def _plan(
         if subject.kind != "mutant" or seeds >= THOROUGH or mutants % SAMPLE == 0:
             yield job(subject, BASE_SEED, "shuffled")
             yield job(subject, BASE_SEED, "isolated")
+
+
+def _diagnosed(seeds: int, seed: int) -> bool:
+    """Tell whether hints are tried on a seed: that takes every mutant, and a sampled seed has not got them."""
+    return seeds >= FEW or seed == BASE_SEED
 
 
 def _names_training(mutant: Mutant, training: frozenset[str]) -> bool:
@@ -253,7 +264,8 @@ def _judge(result: Verification, subject: Subject, seed: int, examined: Examined
             if check.outcome is Outcome.PASSED:
                 find(f"functions that answer without looking pass {check.id} ({check.points:g} points)")
     elif subject.mutant is not None:
-        _judge_mutant(result, subject.mutant, report, examined, find, told)
+        diagnosed = _diagnosed(result.seeds, seed)
+        _judge_mutant(result, subject.mutant, report, examined, find, told if diagnosed else None)
 
 
 def _judge_mutant(
@@ -262,7 +274,7 @@ def _judge_mutant(
     report: Report,
     examined: Examined,
     find: Callable[[str], None],
-    told: dict[str, bool],
+    told: dict[str, bool] | None,
 ) -> None:
     failing = {c.id for c in report.checks if c.outcome is not Outcome.PASSED}
     for failed in failing:
@@ -284,7 +296,9 @@ def _judge_mutant(
             if check.id in failing and not {check.id, check.part, check.id.split("[")[0]} & set(mutant.loses_only):
                 find(f"it loses points in {check.id}, outside {', '.join(mutant.loses_only)}")
     hints = report.diagnosis.hints
-    if mutant.facts_only:
+    if told is None:
+        pass
+    elif mutant.facts_only:
         if hints:
             find(f"it earns the hint of {hints[0][0]}, but shows facts only")
     else:

@@ -1,0 +1,1 @@
+"""Quizzes: banks of questions, how they are read, asked, and marked."""

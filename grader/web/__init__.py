@@ -1,0 +1,1 @@
+"""Quizzes in the browser: a server that marks by itself, and a practice page that needs none."""
