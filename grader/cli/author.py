@@ -86,6 +86,12 @@ def build(ctx: click.Context, assignments: tuple[str, ...], check_only: bool, jo
     show_default=True,
     help="Who runs the checks that train: right is the reference and twins, on one seed; all also the mutants.",
 )
+@click.option(
+    "--sample",
+    type=click.IntRange(1, 1000),
+    default=1,
+    help="Only every N-th mutant, and no hints: a quick look, not a proof.",
+)
 @click.option("--checks", "list_checks", is_flag=True, help="Also list every check with the mutants that fail it.")
 @jobs_option
 @tier_option
@@ -95,6 +101,7 @@ def verify(
     assignments: tuple[str, ...],
     seeds: int,
     training: str,
+    sample: int,
     list_checks: bool,
     jobs: int,
     tier: str | None,
@@ -128,6 +135,7 @@ def verify(
                 jobs=jobs,
                 tier=number(tier),
                 training=training,
+                sample=sample,
                 on_start=progress.begin,
                 on_run=progress.advance,
             )

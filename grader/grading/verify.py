@@ -86,11 +86,14 @@ class Verification:
     kept_because: dict[str, str] = field(default_factory=dict)
     training: frozenset[str] = frozenset()  # checks that train a model
     training_of: str = "all"  # who ran them: all, right (reference and twins), none
+    sample: int = 1  # every n-th mutant took part
 
     @property
     def idle_checks(self) -> list[str]:
         """Return the checks that kill no mutant of their own: each mutant they fail, another check fails too."""
-        idle = []
+        idle: list[str] = []
+        if self.sample > 1:
+            return idle
         for check, mutants in self.killed_by.items():
             if check in self.training and self.training_of != "all":
                 continue
@@ -130,6 +133,7 @@ def verify(
     jobs: int,
     tier: int | None = None,
     training: str = "all",
+    sample: int = 1,
     on_start: Callable[[int], None] = lambda total: None,
     on_run: Callable[[], None] = lambda: None,
 ) -> Verification:
@@ -137,6 +141,8 @@ def verify(
 
     `training` says who runs the checks that train a model, on three seeds at most: "all" is the reference, the
     twins and those mutants that name such a check; "right" is the reference and the twins, on one seed; "none".
+    With a `sample` of n only every n-th mutant takes part, hints are not tried, and nothing is said about checks that
+    no mutant fails: a quick look, not a proof.
     Raises CourseError for content that cannot even be tried.
     """
     check_misconceptions(load_mutants(assignment), load_misconceptions(course))
@@ -151,8 +157,8 @@ def verify(
         result.tier = host.ready.tier
         result.checks = host.ready.checks
         result.kept_because = dict(host.ready.kept)
-        result.training, result.training_of = host.ready.training, training
-        plan = list(_plan(everyone, seeds, [c[0] for c in host.ready.checks], host.ready.training, training))
+        result.training, result.training_of, result.sample = host.ready.training, training, sample
+        plan = list(_plan(everyone, seeds, [c[0] for c in host.ready.checks], host.ready.training, training, sample))
         on_start(len(plan))
         result.killed_by = {check[0]: set() for check in host.ready.checks}
         _check_points(result, assignment)
@@ -176,7 +182,7 @@ def verify(
 
 
 def _plan(
-    everyone: list[Subject], seeds: int, checks: list[str], training: frozenset[str], training_of: str
+    everyone: list[Subject], seeds: int, checks: list[str], training: frozenset[str], training_of: str, sample: int
 ) -> Iterator[tuple[dict[str, Any], Subject, str, int]]:
     """Yield every job: all subjects on every seed, and on the first seed also shuffled and isolated."""
     number = 0
@@ -199,7 +205,7 @@ def _plan(
             options |= {"shuffle": seed, "diagnose": False}
         elif mode == "isolated":
             options |= {"isolate": True, "diagnose": False}
-        elif not _diagnosed(seeds, seed):
+        elif not _diagnosed(seeds, seed, sample):
             options |= {"diagnose": False}
         elif subject.kind == "mutant":
             options |= {"mutant": subject.name}
@@ -211,7 +217,8 @@ def _plan(
         for subject in everyone:
             if subject.kind in ("vandal", "stub") and offset:
                 continue  # they never look at their inputs
-            if subject.mutant is not None and offset and seeds < FEW and (turn := turn + 1) % SAMPLE:
+            every = max(sample, SAMPLE) if offset and seeds < FEW else sample
+            if subject.mutant is not None and (turn := turn + 1) % every:
                 continue  # one seed has shown all of them; the next ones show that it was not luck
             yield job(subject, BASE_SEED + offset, "plain")
     mutants = 0
@@ -220,14 +227,15 @@ def _plan(
             continue
         # twice more for each mutant is dear: with few seeds a sample of them does
         mutants += subject.kind == "mutant"
-        if subject.kind != "mutant" or seeds >= THOROUGH or mutants % SAMPLE == 0:
+        thorough = seeds >= THOROUGH and sample == 1
+        if subject.kind != "mutant" or thorough or mutants % max(sample, SAMPLE) == 0:
             yield job(subject, BASE_SEED, "shuffled")
             yield job(subject, BASE_SEED, "isolated")
 
 
-def _diagnosed(seeds: int, seed: int) -> bool:
+def _diagnosed(seeds: int, seed: int, sample: int) -> bool:
     """Tell whether hints are tried on a seed: that takes every mutant, and a sampled seed has not got them."""
-    return seeds >= FEW or seed == BASE_SEED
+    return sample == 1 and (seeds >= FEW or seed == BASE_SEED)
 
 
 def _names_training(mutant: Mutant, training: frozenset[str]) -> bool:
@@ -264,7 +272,7 @@ def _judge(result: Verification, subject: Subject, seed: int, examined: Examined
             if check.outcome is Outcome.PASSED:
                 find(f"functions that answer without looking pass {check.id} ({check.points:g} points)")
     elif subject.mutant is not None:
-        diagnosed = _diagnosed(result.seeds, seed)
+        diagnosed = _diagnosed(result.seeds, seed, result.sample)
         _judge_mutant(result, subject.mutant, report, examined, find, told if diagnosed else None)
 
 
@@ -345,6 +353,8 @@ def _compare_modes(result: Verification, reports: dict[tuple[str, str, str], dic
 def _judge_checks(result: Verification) -> None:
     """A check that no mutant fails proves nothing; one that no mutant needs says why it stays."""
     for check, mutants in result.killed_by.items():
+        if result.sample > 1:
+            break
         if check in result.training and result.training_of != "all":
             continue
         if not mutants:

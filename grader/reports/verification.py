@@ -16,12 +16,14 @@ FINDINGS_SHOWN = 40
 
 def verification_view(result: Verification, assignment: Assignment, console: Console, *, list_checks: bool) -> None:
     """Print a verification: counts, margins, idle checks, findings."""
+    if result.sample > 1:
+        _say(console, f"A sample: every {result.sample}th mutant, and no hints. This is a quick look, not a proof.")
     told = f"{result.told} of {counted(result.mutants, 'mutant')} told their own hint on every seed"
     rows = [
         ("checks", f"{len(result.checks)} worth {sum(c[3] for c in result.checks):g} points"),
         ("graded", f"{result.runs} times over {counted(result.seeds, 'seed')}, sandbox tier {result.tier}"),
         ("twins", f"{result.twins}, beside the reference"),
-        ("mutants", told),
+        ("mutants", told if result.sample == 1 else f"every {result.sample}th of {result.mutants}"),
         ("margin, right", _margin(result.margin_right, "of the tolerance used by {1} in {2}")),
         ("margin, wrong", _margin(result.margin_wrong, "times the tolerance missed by {1} in {2}")),
         ("student code", f"{result.cpu_seconds:.1f} CPU s in all, peak {result.peak_mb:.0f} MiB"),
@@ -46,7 +48,8 @@ def verification_view(result: Verification, assignment: Assignment, console: Con
         _say(console, f"  FOUND {printable(finding.subject, 80)}: {printable(finding.what, 400)}", "red")
     if len(result.findings) > FINDINGS_SHOWN:
         _say(console, f"  and {len(result.findings) - FINDINGS_SHOWN} more", "red")
-    verdict = "the suite holds" if not result.findings else counted(len(result.findings), "finding")
+    holds = "the sample holds" if result.sample > 1 else "the suite holds"
+    verdict = holds if not result.findings else counted(len(result.findings), "finding")
     _say(console, f"  {verdict}", "bold green" if not result.findings else "bold red")
 
 
