@@ -22,7 +22,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 )
 GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
 CONTROL = {"&&", "||", "|", ";", "&", ">", ">>", "<", "2>", "(", ")"}
-HEAVY = ("numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "matplotlib")
+HEAVY = ("numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "matplotlib", "starlette", "jinja2", "markdown_it")
 
 
 def walk(command: click.Command, ctx: click.Context, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:

@@ -33,11 +33,13 @@ CONFINED = {
     "nbgrader": ("exchange.nbgrader",),
     "sqlalchemy": ("gradebook",),
     "matplotlib": ("reports",),
+    **dict.fromkeys(("starlette", "uvicorn", "anyio", "jinja2", "markdown_it", "latex2mathml"), ("web",)),
 }
 #: never imported by merely importing a module of the command line
 HEAVY = frozenset(
     {"numpy", "torch", "pytest", "sqlalchemy", "rich", "yaml", "nbgrader", "psycopg", "hypothesis", "matplotlib"}
     | {"pydantic", "rapidfuzz"}
+    | {"starlette", "uvicorn", "anyio", "jinja2", "markdown_it", "latex2mathml"}
 )
 INSIDE = "sandbox.inside"
 

@@ -607,3 +607,39 @@ def test_odd_requests_are_told_plainly(learner: Learner) -> None:
     for text in ("{", "[" * 100_000, "nul", '"' + "x" * 3000 + '"', json.dumps({"a": [1, None]})):
         given = fields | {"json": text}
         assert learner.post(1, list(given.items()), accept="application/json").status_code < 500, text[:20]
+
+
+def test_source_is_read_by_many_threads_at_once() -> None:
+    """Without its lock this fails now and then with a SystemError, and a page with a 500."""
+    import gc
+    import inspect
+    import threading
+    import time
+
+    from grader.quiz import syntax
+
+    source, broken = inspect.getsource(inspect), []
+
+    def read() -> None:
+        for _ in range(8):
+            try:
+                syntax.module_of(source)
+            except SystemError as error:
+                broken.append(error)
+
+    def pause(*_: object) -> None:
+        time.sleep(0)  # the others come in while a tree is half built
+
+    before = gc.get_threshold()
+    gc.callbacks.append(pause)
+    gc.set_threshold(50)
+    try:
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.callbacks.remove(pause)
+        gc.set_threshold(*before)
+    assert broken == []

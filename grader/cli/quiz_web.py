@@ -121,6 +121,8 @@ def page(ctx: click.Context, bank: str, out: Path | None, tags: tuple[str, ...],
 
     course = course_of(ctx)
     target = out or Path(f"{bank}.html")
-    questions, size = write_page(load_bank(course, bank), target, tags=tags, levels=levels)
-    click.echo(f"{target}: {questions} questions, {size / 1000:.0f} kB. It carries the key: it is for practice.")
+    with web_libraries():
+        questions, size = write_page(load_bank(course, bank), target, tags=tags, levels=levels)
+    many = "" if questions == 1 else "s"
+    click.echo(f"{target}: {questions} question{many}, {size / 1000:.0f} kB. It carries the key: it is for practice.")
     return 0

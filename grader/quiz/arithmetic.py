@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from grader.quiz import syntax
+
 LONGEST = 400  # characters of an expression
 DEEPEST = 40
 LARGEST_POWER = 4096
@@ -112,7 +114,7 @@ def parse(text: str) -> ast.expr:
     if "^" in text:
         raise ArithmeticProblem("`^` is no power here: write **")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = syntax.expression_of(text.strip())
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         what = error.msg if isinstance(error, SyntaxError) else "it cannot be read"
         raise ArithmeticProblem(f"`{text.strip()}` is no expression: {what}") from None

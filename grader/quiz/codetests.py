@@ -16,6 +16,7 @@ from grader.checking.compare import close, observe, require
 from grader.checking.diagnosis import Evidence, is_strong
 from grader.checking.plugin import check_seed
 from grader.checking.report import Outcome
+from grader.quiz import syntax
 from grader.quiz.running import CodeBox
 from grader.sandbox.proxy import Student
 
@@ -42,7 +43,7 @@ class TestResult:
 def test_names(source: str) -> list[str]:
     """Return the names of the test functions of a source, in order; raise TestsBroken where it is no Python."""
     try:
-        tree = ast.parse(source)
+        tree = syntax.module_of(source)
     except (SyntaxError, ValueError) as error:
         said = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise TestsBroken(f"the tests are no Python: {said}") from None

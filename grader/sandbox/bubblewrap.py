@@ -29,6 +29,10 @@ def find_program() -> str | None:
     return None
 
 
+#: Where a worker's writable folder goes when what it imports lies under /tmp, which a folder of its own would hide.
+SCRATCH = "/scratch"
+
+
 def _arguments(contents: Contents) -> list[str]:
     out = [
         "--unshare-all",
@@ -62,7 +66,7 @@ def _arguments(contents: Contents) -> list[str]:
         out += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     # without it torch does not know what the processor can do
     out += ["--ro-bind-try", "/proc/cpuinfo", "/proc/cpuinfo"]
-    out += ["--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]
+    out += ["--dir", "/tmp", "--dir", SCRATCH, "--remount-ro", "/", "--chdir", "/"]
     return out
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from grader.gradebook.quizzes import AnswerRecord, SittingRecord
+from grader.quiz.texts import expand
 from grader.web import typesetting
 from grader.web.desk import Desk
 
@@ -112,7 +113,7 @@ def _tallies(desk: Desk, records: Sequence[SittingRecord], answers: dict[str, li
         found.append(
             Tally(
                 question.name,
-                _cut(typesetting.plain(question.prompt)),
+                _cut(typesetting.plain(expand(question.prompt, question.macros))),
                 len(given),
                 sum(answer.score for answer in given) / len(given),
                 dict(Counter(answer.status for answer in given)),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from markdown_it import MarkdownIt
 
-_SPACED = frozenset("=<>+−≤≥≠≈→∈")
+_SPACED = frozenset("=<>≤≥≠≈→∈")
 _PLACE = re.compile(r"\{\{\s*([A-Za-z][A-Za-z0-9_]*)\s*\}\}")
 _PARAGRAPH = re.compile(r"<p>(.*)</p>\s*", re.DOTALL)
 
@@ -90,11 +90,11 @@ def _spoken(node: Element) -> str:
     parts = [_spoken(child) for child in node]
     tag = node.tag.rpartition("}")[2]
     if tag in ("msub", "munder") and len(parts) == 2:
-        return f"{parts[0]}_{parts[1]}"
+        return f"{parts[0]}_{_grouped(parts[1])}"
     if tag in ("msup", "mover") and len(parts) == 2:
-        return f"{parts[0]}^{parts[1]}"
+        return f"{parts[0]}^{_grouped(parts[1])}"
     if tag in ("msubsup", "munderover") and len(parts) == 3:
-        return f"{parts[0]}_{parts[1]}^{parts[2]}"
+        return f"{parts[0]}_{_grouped(parts[1])}^{_grouped(parts[2])}"
     if tag == "mfrac" and len(parts) == 2:
         return f"({parts[0]})/({parts[1]})"
     if tag == "msqrt":
@@ -103,6 +103,10 @@ def _spoken(node: Element) -> str:
         return ", ".join(parts) + "; "
     own = (node.text or "").strip()
     return f" {own} " if tag == "mo" and own in _SPACED else own + "".join(parts)
+
+
+def _grouped(text: str) -> str:
+    return text if len(text) == 1 else f"{{{text}}}"
 
 
 def with_blanks(text: str, blanks: Mapping[str, Markup]) -> tuple[Markup, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from grader.checking.diagnosis import Fingerprint, explain
 from grader.checking.report import Outcome
 from grader.errors import GraderError
-from grader.quiz import marks
+from grader.quiz import marks, syntax
 from grader.quiz.answers import Misread
 from grader.quiz.codetests import TestResult, TestsBroken, run_tests, test_names
 from grader.quiz.kinds import Fault
@@ -122,7 +122,7 @@ def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
     if not source.strip() or source.strip() == spec.starter.strip():
         raise Misread("There is no answer yet.")
     try:
-        ast.parse(source)
+        syntax.module_of(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         said = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else "it cannot be read"
         return marks.invalid("syntax", f"This is no Python: {said}.")

@@ -24,6 +24,12 @@ THREADS = 64  # of a worker whose threads are counted apart from everybody else'
 THREADS_BESIDE = 512  # where they are counted together with all that the user runs
 
 
+def scratch_folder(config: dict[str, Any]) -> str:
+    """Return where the private writable folder goes: /tmp, unless what is imported lies there."""
+    needed = [*config["places"].values(), __file__, os.__file__, sys.executable]
+    return "/scratch" if any(str(path).startswith("/tmp/") for path in needed) else "/tmp"
+
+
 def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
     """Lock this process down and serve; never returns."""
     pid = os.getpid()
@@ -33,8 +39,9 @@ def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
     if scratch:
         options = f"size={scratch}m,nr_inodes=1024,mode=0700"
         flags = lockdown.MS_NOSUID | lockdown.MS_NODEV | lockdown.MS_NOEXEC
-        lockdown.mount("tmpfs", "/tmp", "tmpfs", flags, options)
-        os.chdir("/tmp")
+        folder = scratch_folder(config)
+        lockdown.mount("tmpfs", folder, "tmpfs", flags, options)
+        os.chdir(folder)
     else:
         os.chdir("/")
     # out of the way of the numbers they are to get
@@ -139,10 +146,12 @@ def main(control_fd: int, config: dict[str, Any]) -> None:
     # torch wants a writable folder while it warms up; the workers find it read-only
     flags = lockdown.MS_NOSUID | lockdown.MS_NODEV | lockdown.MS_NOEXEC
     if config["namespaces"]:
-        lockdown.mount("tmpfs", "/tmp", "tmpfs", flags, "size=16m,nr_inodes=1024,mode=0755")
+        folder = scratch_folder(config)
+        os.environ.update(HOME=folder, TMPDIR=folder)
+        lockdown.mount("tmpfs", folder, "tmpfs", flags, "size=16m,nr_inodes=1024,mode=0755")
     packages.warm(config["imports"])
     if config["namespaces"]:
-        lockdown.mount("none", "/tmp", None, flags | lockdown.MS_REMOUNT | lockdown.MS_RDONLY)
+        lockdown.mount("none", folder, None, flags | lockdown.MS_REMOUNT | lockdown.MS_RDONLY)
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the examiner's to handle
     gc.collect()
