@@ -220,7 +220,8 @@ import os
 for place in ("/tmp", "/dev/shm", "/var/tmp", "/run", "."):
     try:
         found += [place + "/" + name for name in os.listdir(place) if "diary" in name]
-        found += [place + "/" + name for name in os.listdir(place) if place == "/tmp"]
+        # folders are the way to an interpreter that lies there; a file is somebody's
+        found += [f"/tmp/{name}" for name in os.listdir("/tmp") if os.path.isfile(f"/tmp/{name}")]
     except OSError:
         pass
 """),
