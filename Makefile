@@ -45,7 +45,7 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 # What is looked at quickly; `make test-full` proves every suite in full.
-QUICK := bptt lstm
+QUICK := bptt
 
 # A quick look at the suites comes first, so that pytest's closing line is the last thing that is said.
 test: lint
