@@ -213,6 +213,7 @@ def _plan(
         return {"number": number, "submission": submission, **options}, subject, mode, seed
 
     turn = 0
+    of_first_seed: list[Subject] = []
     for offset in range(seeds):
         for subject in everyone:
             if subject.kind in ("vandal", "stub") and offset:
@@ -220,15 +221,15 @@ def _plan(
             every = max(sample, SAMPLE) if offset and seeds < FEW else sample
             if subject.mutant is not None and (turn := turn + 1) % every:
                 continue  # one seed has shown all of them; the next ones show that it was not luck
+            if not offset and subject.kind != "vandal":
+                of_first_seed.append(subject)
             yield job(subject, BASE_SEED + offset, "plain")
+    # Twice more for each mutant is dear: with few seeds a sample does, of those that have a plain run to be like.
+    every = 1 if seeds >= THOROUGH and sample == 1 else max(1, SAMPLE // sample)
     mutants = 0
-    for subject in everyone:
-        if subject.kind == "vandal":
-            continue
-        # twice more for each mutant is dear: with few seeds a sample of them does
+    for subject in of_first_seed:
         mutants += subject.kind == "mutant"
-        thorough = seeds >= THOROUGH and sample == 1
-        if subject.kind != "mutant" or thorough or mutants % max(sample, SAMPLE) == 0:
+        if subject.kind != "mutant" or mutants % every == 0:
             yield job(subject, BASE_SEED, "shuffled")
             yield job(subject, BASE_SEED, "isolated")
 
