@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -82,10 +82,13 @@ class _Catalogue:
 class Host:
     """The loop: take jobs, keep at most `jobs` examiners running, diagnose, answer."""
 
-    def __init__(self, connection: Connection, config: Mapping[str, Any], sandbox: Sandbox, suite: Suite) -> None:
+    def __init__(
+        self, connection: Connection, config: Mapping[str, Any], open_sandbox: Callable[[], Sandbox], suite: Suite
+    ) -> None:
         self.connection = connection
         self.config = config
-        self.sandbox = sandbox
+        self._open_sandbox = open_sandbox
+        self.sandbox = open_sandbox()
         self.suite = suite
         self.assignment = suite.assignment
         self.queue: deque[tuple[Job, int]] = deque()
@@ -128,6 +131,9 @@ class Host:
         if submission.get("unreadable") or submission.get("problem"):
             self._finished(job, {"checks": {}, "meter": {}})
             return
+        if not self.sandbox.alive():  # something outside has ended it; what ran in it is tried again
+            self.sandbox.close()
+            self.sandbox = self._open_sandbox()
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -449,9 +455,19 @@ def main(fd: int) -> None:
             sandbox, refusals = open_strongest(assignment.packages, bound)
         else:
             sandbox, refusals = open_tier(tier, assignment.packages, bound), []
+        opened = [sandbox]  # before the suite is collected: an examiner is forked with what it imports
+
+        def once_more() -> Sandbox:
+            return opened.pop() if opened else open_tier(sandbox.tier, assignment.packages, bound)
 
         def use(suite: Suite) -> None:
-            host = Host(connection, config, sandbox, suite)
+            host = Host(connection, config, once_more, suite)
+            try:
+                serve(host, suite)
+            finally:
+                host.sandbox.close()
+
+        def serve(host: Host, suite: Suite) -> None:
             host.try_mutants()
             say(
                 {
@@ -470,7 +486,8 @@ def main(fd: int) -> None:
         try:
             with_suite(Path(config["suite"]), assignment, use)
         finally:
-            sandbox.close()
+            for unused in opened:
+                unused.close()
     except GraderError as error:
         with contextlib.suppress(OSError):
             say({"fatal": str(error), "kind": type(error).__name__})

@@ -109,6 +109,7 @@ class BoxProcess:
             report.get("exit"),
             max(float(report.get("cpu_seconds", 0.0)), self._last),
             float(report.get("peak_mb", 0.0)),
+            lost=not data,
         )
         return self._ending
 
@@ -274,6 +275,10 @@ class Box:
                 if pid > 0:
                     return pid
         raise OSError(self._words() or "the worker ended before it was ready")
+
+    def alive(self) -> bool:
+        """Tell whether the box still runs; only the process that opened it can tell."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """Hang up, which ends the warm parent and all its workers."""

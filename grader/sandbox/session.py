@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from grader.course.assignment import Limits
+from grader.errors import SandboxError
 from grader.sandbox.faults import StudentFault, StudentRaised, WorkerEnded
 from grader.sandbox.inside.codec import (
     HEADER,
@@ -34,11 +35,15 @@ TICK = 0.02  # seconds between looks at the student's CPU clock
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker ended, as its keeper reports it: exit status (negative for a signal), CPU, peak memory."""
+    """How a worker ended, as its keeper reports it: exit status (negative for a signal), CPU, peak memory.
+
+    `lost` says that the keeper itself is gone without a report: the sandbox was ended from outside.
+    """
 
     exit: int | None
     cpu_seconds: float
     peak_mb: float
+    lost: bool = False
 
 
 class Process(Protocol):
@@ -68,6 +73,9 @@ class Sandbox(Protocol):
 
     def start(self, limits: Limits, cpu_seconds: float) -> Process:
         """Start a fresh worker that may use `cpu_seconds`; raise SandboxError where that fails."""
+
+    def alive(self) -> bool:
+        """Tell whether workers can still be had from this sandbox."""
 
     def close(self) -> None:
         """End the sandbox and everything in it."""
@@ -515,12 +523,14 @@ class Session:
             raise self._protocol("nested too deep") from None
 
     def _gone(self, process: Process, clock: _Clock) -> WorkerEnded:
-        """The worker closed its end: find out why."""
+        """Find out why the worker closed its end; raise SandboxError where it was not the student's doing."""
         clock.pause()
         self.meter.wall_seconds += clock.take_wall()
         if self._process is None:  # already settled
             return WorkerEnded("raised", "the process ended")
         ending = self._finish("ended by itself")
+        if ending and ending.lost:
+            raise SandboxError("the sandbox was ended while student code ran in it")
         code = ending.exit if ending else None
         if code is None:
             return WorkerEnded("raised", "the code broke its connection to the grader")

@@ -101,10 +101,14 @@ class Host:
         Raise SandboxError where it dies again and again.
         """
         waiting = list(jobs)
-        for _ in range(RESTARTS):
+        tries = RESTARTS
+        while tries:
+            before = len(waiting)
             waiting = yield from self._run_once(waiting)
             if not waiting:
                 return
+            # what kills one host after another does so at once; deaths in between of a long run are forgiven
+            tries = RESTARTS if len(waiting) < before else tries - 1
             self.close()
             self._start()
         raise SandboxError(
