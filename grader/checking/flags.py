@@ -25,11 +25,19 @@ def _dotted(node: ast.AST) -> str:
 
 
 def _uses(source: str) -> Iterable[tuple[str, int]]:
+    """Yield the dotted names that a source uses and the line of each; nothing that it binds itself."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return  # it does not run either
     aliases: dict[str, str] = {}
+
+    def resolved(node: ast.AST) -> str:
+        head, _, rest = _dotted(node).partition(".")
+        head = aliases.get(head, head)
+        return f"{head}.{rest}" if rest else head
+
+    own: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -42,17 +50,33 @@ def _uses(source: str) -> Iterable[tuple[str, int]]:
                 full = f"{node.module}.{alias.name}"
                 aliases[alias.asname or alias.name] = full
                 yield full, node.lineno
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            own.add(node.name)
+        elif isinstance(node, ast.arg):
+            own.add(node.arg)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            own.add(node.id)
+    for node in ast.walk(tree):  # another name for a module: layers = torch.nn
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            of = resolved(node.value)
+            if "." in of:
+                aliases.setdefault(node.targets[0].id, of)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            name = _dotted(node)
-            head, _, rest = name.partition(".")
-            yield (f"{aliases.get(head, head)}.{rest}" if rest else name), node.lineno
+            yield resolved(node), node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in own | aliases.keys():
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Call) and _dotted(node.func) == "getattr" and len(node.args) > 1:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield f"{resolved(node.args[0])}.{name.value}", node.lineno
 
 
 def forbidden_uses(chunks: Sequence[tuple[str, str]], forbidden: Sequence[str]) -> tuple[str, ...]:
     """Return a line for each use of a forbidden name: "torch.nn.GRU at gru_copy.py, line 12".
 
-    `chunks` are (label, source). A rule without a dot stands for a package, one with dots for a dotted name.
+    `chunks` are (label, source). A rule without a dot stands for a package or a builtin, one with dots for the end of
+    a dotted name; renamed imports, `layers = torch.nn` and `getattr(nn, "GRU")` are seen through.
     Raise RecursionError or MemoryError for a source that is too much for the parser.
     """
     found: dict[str, None] = {}
