@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,6 +26,10 @@ TINY = "leaky"
 STRANGE = ("GRADER_COURSE", "GRADER_STATE", "XDG_STATE_HOME", "PYTEST_ADDOPTS", "PYTHONPATH", "COLUMNS", "FORCE_COLOR")
 # what differs between two gradings of the same thing
 MEASURED = ("cpu_seconds", "peak_mb")
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -112,6 +113,22 @@ def test_take_through_a_pipe_marks_and_tells_what_to_read(course, quiz):
     assert "Score: 1 of 2 (50 %)\n1 right, 1 wrong." in told.out
     assert "Read next:\n  here. Your answers look like this belief: One." in told.out
     assert [a.status for a in sorted(kept(course), key=lambda a: a.score)] == ["wrong", "right"]
+
+
+@pytest.mark.parametrize("slip", ["!json 3", "!json {", "!file", "!file /nowhere", "!note keep", "!help"])
+def test_what_is_mistyped_when_asked_how_sure_costs_nothing(course, quiz, slip):
+    path = course.root / "quizzes" / "bank.yaml"
+    path.write_text(written([{**QUESTIONS[1], "confidence": True}]))
+    told = quiz("take", "bank", "--seed", "1", typed=f"b\n{slip}\n3\n")
+    assert told.code == 0, told.err
+    assert [(a.response, a.confidence) for a in kept(course)] == [("no", 3)]
+
+
+@pytest.mark.parametrize("slip", ["!json {", "!file /nowhere"])
+def test_what_is_mistyped_at_a_card_costs_nothing(course, quiz, slip):
+    told = quiz("take", "bank", "--cards", "--seed", "1", typed=f"{slip}\n\n3\n\n3\n")
+    assert told.code == 0, told.err
+    assert len(kept(course)) == 2
 
 
 def test_same_seed_asks_the_same(course, quiz):
@@ -469,7 +486,8 @@ def test_in_a_terminal_it_is_readable_and_ctrl_c_keeps_everything(course):
 def _read_until(fd: int, words: str, seconds: float = 60) -> str:
     text, until = "", time.monotonic() + seconds
     while words not in text:
-        assert time.monotonic() < until, text
+        ready, _, _ = select.select([fd], [], [], until - time.monotonic() if time.monotonic() < until else 0)
+        assert ready, f"it never said {words!r}, but: {text}"
         try:
             text += os.read(fd, 4096).decode(errors="replace")
         except OSError:

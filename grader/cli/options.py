@@ -19,11 +19,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
-def course_of(ctx: click.Context) -> Course:
-    """Return the course that the command line names, or the one that is found."""
+def course_of(ctx: click.Context, *, empty: bool = False) -> Course:
+    """Return the course that the command line names, or the one that is found; `empty` as in `find_course`."""
     from grader.course.catalog import find_course
 
-    return find_course(ctx.find_root().obj)
+    return find_course(ctx.find_root().obj, empty=empty)
 
 
 def tier_option(function: F) -> F:

@@ -48,17 +48,18 @@ class Course:
         return load_assignment(self.root / "assignments" / assignment_id, self.secret_folder(assignment_id))
 
 
-def find_course(explicit: Path | None = None) -> Course:
+def find_course(explicit: Path | None = None, *, empty: bool = False) -> Course:
     """Return the course to work on; raise CourseError when there is none.
 
     It is `explicit`, else the folder in the variable GRADER_COURSE, else the nearest folder from here upwards
-    that has assignments/*/assignment.yaml, else the course that is installed with the package.
+    that has assignments/*/assignment.yaml, else the course that is installed with the package. With `empty`, a folder
+    that is named need not hold an assignment yet: its first one is about to be laid.
     """
     if explicit is not None:
-        return _named(explicit, "--course")
+        return _named(explicit, "--course", empty)
     variable = os.environ.get("GRADER_COURSE")
     if variable:
-        return _named(Path(variable), "GRADER_COURSE")
+        return _named(Path(variable), "GRADER_COURSE", empty)
     try:
         here = Path.cwd()
     except OSError:  # the folder we stand in was deleted
@@ -75,9 +76,9 @@ def find_course(explicit: Path | None = None) -> Course:
     )
 
 
-def _named(folder: Path, by: str) -> Course:
+def _named(folder: Path, by: str, empty: bool) -> Course:
     root = _expanded(folder)
-    if not _ids(root):
+    if not _ids(root) and not (empty and root.is_dir()):
         what = "has no assignments/*/assignment.yaml" if root.is_dir() else "is no folder"
         raise CourseError(f"{by} {what}", where=root, advice="Name the folder that holds assignments/.")
     return _course(root)
