@@ -7,6 +7,7 @@ computed here when the first failure needs it and kept on disk. Run as `python -
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -100,6 +101,7 @@ class Host:
 
     def serve(self) -> None:
         """Serve until the engine hangs up and everything is answered."""
+        _keep_pages()
         while self.open or self.queue or self.running:
             while self.queue and len(self.running) < int(self.config["jobs"]):
                 self._start(*self.queue.popleft())
@@ -221,6 +223,7 @@ class Host:
                     importlib.import_module(name)
                 except Exception:  # a name that only lives inside another module
                     self._refused.add(name)
+                _keep_pages()
 
     def _watch(self) -> None:
         """End examiners that take longer than a submission can."""
@@ -354,6 +357,12 @@ class Host:
             self.connection.send_bytes(json.dumps(message).encode())
         except OSError:
             os._exit(0)  # the engine is gone
+
+
+def _keep_pages() -> None:
+    """Keep the collector of forked examiners off what is here already: each page that it touched would be copied."""
+    gc.collect()
+    gc.freeze()
 
 
 def make_report(
