@@ -151,11 +151,12 @@ async def student(url: str, name: str, code: str, questions: int, seen: Seen, ga
 
 
 def spread(times: list[float]) -> str:
-    """Return median, 95 % and maximum in milliseconds."""
+    """Return the median, the 95th and 99th percentile and the maximum in milliseconds."""
     if len(times) < 2:
         return "none"
     cuts = statistics.quantiles(times, n=100)
-    return f"median {1000 * cuts[49]:.0f} ms, 95 % {1000 * cuts[94]:.0f} ms, longest {1000 * max(times):.0f} ms"
+    p50, p95, p99 = (f"{1000 * cuts[n]:.0f}" for n in (49, 94, 98))
+    return f"p50 {p50} ms, p95 {p95} ms, p99 {p99} ms, longest {1000 * max(times):.0f} ms ({len(times)} requests)"
 
 
 async def ready(url: str) -> None:
@@ -185,6 +186,8 @@ async def run(server: Server, count: int, questions: int, kill: bool) -> int:
     ]
     while len(seen.post) + len(seen.broken) < 2 * count and not all(task.done() for task in tasks):
         await asyncio.sleep(0.05)
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    print(f"{os.cpu_count()} cores, load before {load}")
     print(f"{count} students came in and began within {time.perf_counter() - began:.1f} s")
     seen.get.clear()
     seen.post.clear()

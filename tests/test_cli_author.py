@@ -10,6 +10,8 @@ import pytest
 
 from grader.checking.catalogue import from_bytes
 
+from .quiz_banks import written
+
 
 def snapshot(root: Path) -> dict[str, bytes]:
     """Return every file of the course but its state, by path."""
@@ -54,6 +56,20 @@ def test_new_assignment_is_complete_and_sound(inside, tiny):
     assert inside("build", "gru_words").code == 0
     assert inside("build", "gru_words", "--check").code == 0
     assert findings(inside("verify", "gru_words", "--seeds", "1")) == []
+
+
+def test_new_assignment_in_an_empty_folder_that_is_named(inside, tmp_path):
+    """The first assignment of a course: there is nothing yet by which a course would be found."""
+    empty = tmp_path / "mine"
+    empty.mkdir()
+    done = inside("--course", str(empty), "new", "assignment", "first")
+    assert done.code == 0, done.err
+    assert inside("--course", str(empty), "build").code == 0
+    listed = inside("--course", str(empty), "list")
+    assert listed.out.startswith("first"), listed.out
+    missing = inside("--course", str(tmp_path / "nowhere"), "new", "assignment", "first")
+    assert missing.code == 1
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize(
@@ -343,3 +359,50 @@ def test_verify_without_solutions(verify, tiny):
     told = verify()
     assert told.code == 1
     assert "leaky" in told.error
+
+
+def test_build_keeps_the_locks_of_banks(inside, tiny):
+    """What is not frozen is stale; what means another thing needs a new rev, and until then nothing is written."""
+    asked = {"id": "count", "type": "numeric", "prompt": "Twice {{n}}?", "params": {"n": {"choice": [3, 5, 7]}},
+             "answer": {"value": "2*n", "exact": True}}  # fmt: skip
+    folder = tiny.root / "quizzes"
+    folder.mkdir()
+    (folder / "bank.yaml").write_text(written([asked]))
+    found = inside("build", "bank", "--check")
+    assert (found.code, "stale" in found.err, "bank.lock.json" in found.err) == (1, True, True)
+    assert "grader build bank" in found.err
+    assert not (folder / "bank.lock.json").exists()
+    assert "written" in inside("build", "bank").out
+    assert inside("build", "bank", "--check").out == "bank: up to date\n"
+    # another key under the same rev is refused by --check and by build alike, and the lock stays
+    frozen = (folder / "bank.lock.json").read_bytes()
+    (folder / "bank.yaml").write_text(written([{**asked, "answer": {"value": "3*n", "exact": True}}]))
+    for arguments in (["build", "bank", "--check"], ["build", "bank"]):
+        told = inside(*arguments)
+        assert (told.code, "rev: 2" in told.err) == (1, True), told.err
+    assert (folder / "bank.lock.json").read_bytes() == frozen
+    (folder / "bank.yaml").write_text(written([{**asked, "rev": 2, "answer": {"value": "3*n", "exact": True}}]))
+    assert inside("build", "--check").code == 1
+    assert inside("build", "bank").code == 0
+    assert inside("build", "bank", "--check").code == 0
+
+
+@pytest.mark.parametrize("graded", [False, True])
+def test_new_bank_can_be_proved_and_handed_on(inside, tiny, graded):
+    """What is laid passes the strict check once it is frozen; nothing is laid over something."""
+    more = ("--graded",) if graded else ()
+    laid = inside("new", "bank", "masked-sums", "--title", "Sums: it's all masks", *more)
+    assert laid.code == 0, laid.err
+    bank, oracles = map(Path, laid.out.splitlines()[:2])
+    folder = tiny.root / "solutions" / "quizzes" if graded else tiny.root / "quizzes"
+    assert (bank, oracles) == (folder / "masked-sums.yaml", folder / "oracles" / "masked_sums.py")
+    assert "Sums: it's all masks" in inside("quiz", "list").out
+    assert inside("build", "masked-sums", "--check").code == 1
+    proved = inside("quiz", "check", "masked-sums", "--strict", "--freeze")
+    assert proved.code == 0, proved.out
+    assert "no errors, no warnings" in proved.out
+    before = snapshot(tiny.root)
+    for name in ("masked-sums", "leaky"):
+        assert f"there is something called `{name}` already" in inside("new", "bank", name, *more).error
+    assert "is no id of a bank" in inside("new", "bank", "Masked_Sums").error
+    assert snapshot(tiny.root) == before

@@ -22,6 +22,7 @@ from rich.console import Console
 from grader.cli.main import run as run_command_line
 from grader.cli.quiz_take import LEARNER, practice_path
 from grader.course import catalog
+from grader.errors import SandboxError
 from grader.gradebook.quizzes import AnswerRecord, QuizBook
 from grader.quiz import asking, keyboard
 from grader.quiz.loading import load_bank
@@ -122,6 +123,30 @@ def test_what_is_mistyped_when_asked_how_sure_costs_nothing(course, quiz, slip):
     told = quiz("take", "bank", "--seed", "1", typed=f"b\n{slip}\n3\n")
     assert told.code == 0, told.err
     assert [(a.response, a.confidence) for a in kept(course)] == [("no", 3)]
+
+
+def test_code_that_could_not_be_run_is_put_off_and_costs_no_try(course, quiz, monkeypatch):
+    double = {
+        "id": "code", "type": "code", "names": {"double": "number"}, "starter": "def double(x):\n    pass\n",
+        "reference": "def double(x):\n    return 2 * x\n",
+        "tests": "def test_a(student):\n    close(student.double(3.0), 6.0)\n",
+    }  # fmt: skip
+    (course.root / "quizzes" / "bank.yaml").write_text(written([double]))
+    real, broken = CodeBox.session, [True]
+
+    def session(*arguments, **options):
+        if broken.pop() if broken else False:
+            raise SandboxError("the sandbox is gone")
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(CodeBox, "session", session)
+    answer = "def double(x):\n    return 2 * x\n.\n"
+    told = quiz("take", "bank", typed=answer + answer)
+    assert told.code == 0, told.err
+    assert (
+        "Not decided.\nThe tests could not be run.\n1 try left.\nPut off: it comes again after the others." in told.out
+    )
+    assert "Score: 1 of 1" in told.out
 
 
 @pytest.mark.parametrize("slip", ["!json {", "!file /nowhere"])
@@ -409,8 +434,8 @@ def test_replay_corpus_is_marked_the_same_at_the_keyboard(tmp_path):
     assert len(corpus) > 100
     differ = []
     with QuizBook.open(tmp_path / "book.db") as book, CodeBox(0) as box, pytest.MonkeyPatch.context() as patch:
-        for start in range(0, len(corpus), 50):  # a sitting of all of them would be slow: each step reads all answers
-            rows = corpus[start : start + 50]
+        for start in range(0, len(corpus), 15):  # a long sitting would be slow: each step reads all answers
+            rows = corpus[start : start + 15]
             items = []
             for row in rows:
                 bank_id, _, question = row["question"].partition("/")
@@ -468,14 +493,17 @@ def test_in_a_terminal_it_is_readable_and_ctrl_c_keeps_everything(course):
     argv = command("quiz", "take", "bank", "--tag", "gru", "--attempts", "2")
     with subprocess.Popen(argv, stdin=sub, stdout=sub, stderr=sub, env=env, start_new_session=True) as run:
         os.close(sub)
-        seen = _read_until(main, "> ")
-        assert "(a+b)/c" in seen
-        assert "\x1b[" in seen  # it is a terminal, so there is colour
-        os.write(main, b"b\n")
-        assert "1 try left" in _read_until(main, "left.")
-        run.send_signal(signal.SIGINT)
-        tail = _read_until(main, "kept.")
-        run.wait(30)
+        try:
+            seen = _read_until(main, "> ")
+            assert "(a+b)/c" in seen
+            assert "\x1b[" in seen  # it is a terminal, so there is colour
+            os.write(main, b"b\n")
+            assert "1 try left" in _read_until(main, "left.")
+            run.send_signal(signal.SIGINT)
+            tail = _read_until(main, "kept.")
+            run.wait(30)
+        finally:
+            run.kill()  # whatever went wrong, nobody waits for it for ever
     os.close(main)
     assert run.returncode == 130
     assert "Interrupted. What was finished is kept." in tail

@@ -210,3 +210,22 @@ def test_the_rules_allow_what_is_right(name: str, source: str) -> None:
 def test_standard_library_is_not_shadowed() -> None:
     top = {name for name in MODULES if name and "." not in name}
     assert not top & sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: dotted(path, PACKAGE))
+def test_no_module_uses_the_private_names_of_another(path: Path) -> None:
+    """What begins with an underscore belongs to its module: `_exit` and the like of Python's own are left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    ours: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("grader")):
+            private = [one.name for one in node.names if one.name.startswith("_") and not one.name.startswith("__")]
+            assert private == [], f"line {node.lineno}"
+            ours |= {one.asname or one.name for one in node.names}
+    strange = [
+        f"line {node.lineno}: {node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours
+        if node.value.id.islower() and node.attr.startswith("_") and not node.attr.startswith("__")
+    ]
+    assert strange == []

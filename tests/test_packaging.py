@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 COURSE = "grader/_course"
 #: names of files that only exist in solutions/
 SECRET_NAMES = {"test_hidden.py", "mutants.yaml", "figures.py"}
+SECRET_NAMES |= {"exam1.yaml", "exam1.lock.json", "exam1.py", "midterm.yaml"}
 
 
 @dataclass(frozen=True)

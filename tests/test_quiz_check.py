@@ -85,6 +85,11 @@ CLOZE: dict[str, Any] = {
     "fields": {"sum": {"type": "numeric", "answer": {"value": 5050, "exact": True}}},
     "oracle": {"call": "made:total", "args": {"n": 100}},
 }  # fmt: skip
+CLOZE_OF_PARAMETERS: dict[str, Any] = {
+    "id": "cloze-params", "type": "cloze", "prompt": "The sum up to {{n}} is {{sum}}.", "params": {"n": {"choice": [50, 100, 70]}},
+    "fields": {"sum": {"type": "numeric", "answer": {"value": "n*(n+1)/2", "exact": True}}},
+    "oracle": {"call": "made:total"},
+}  # fmt: skip
 CHOICE: dict[str, Any] = {
     "id": "choice", "prompt": "What of the choice?", "type": "choice",
     "options": [{"id": "a", "text": "Yes", "correct": True}, {"id": "b", "text": "No", "why": "It does."}],
@@ -121,6 +126,14 @@ def test_a_right_bank_is_sound_and_every_key_is_recomputed(tmp_path: Path, box: 
     assert report.items == len(ALL) + 3 + 1 + 1
     assert report.witnessed == report.items - 1  # all but the choice
     assert report.guess == pytest.approx(0.5 / len(ALL))
+
+
+def test_a_cloze_with_parameters_is_proved_in_every_variant(tmp_path: Path, box: CodeBox) -> None:
+    report = checked(tmp_path, box, CLOZE_OF_PARAMETERS)
+    assert codes(report) == [], [str(f) for f in report.findings]
+    assert (report.items, report.witnessed) == (3, 3)
+    hidden = checked(tmp_path, box, {**CLOZE_OF_PARAMETERS, "prompt": "The sum is {{sum}}."})
+    assert codes(hidden) == ["unused"], [str(f) for f in hidden.findings]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grader.course.misconceptions import Misconception
-from grader.errors import GradebookError, QuizError
+from grader.errors import GradebookError, QuizError, SandboxError
 from grader.gradebook.quizzes import AnswerRecord, CardRecord, ItemRecord, QuizBook, Rated
 from grader.gradebook.store import Gradebook
 from grader.quiz import asking, keyboard, reviewing, sitting
 from grader.quiz.answers import Misread
 from grader.quiz.loading import parse_bank
+from grader.quiz.running import CodeBox
 from grader.quiz.sitting import CARDS, GRADED, Rules, Sitting, start
 
 from .quiz_banks import written
@@ -277,6 +278,33 @@ def test_undecided_answers_wait_and_cost_nothing(book):
     assert one.place(at(one, "why")).state == "done"
     assert one.score().possible == 2
     assert one.score().counts["undecided"] == 1
+
+
+def test_code_that_this_machine_could_not_run_uses_up_no_try(book, monkeypatch):
+    double = {
+        "id": "code", "type": "code", "names": {"double": "number"}, "starter": "def double(x):\n    pass\n",
+        "reference": "def double(x):\n    return 2 * x\n",
+        "tests": "def test_double(student):\n    close(student.double(3.0), 6.0)\n",
+    }  # fmt: skip
+    bank = bank_of([double])
+    one = start(book, bank, "s", 1, purpose=GRADED, rules=Rules(attempts=1))
+    lost = one.answer(0, "def double(x):\n    return x\n")
+    assert (lost.mark.status, lost.mark.note, lost.done, lost.tries_left) == ("undecided", "no-box", False, 1)
+    assert one.place(0).state == "open"
+    assert one.score().possible == 0
+
+    class Broken:
+        def session(self, *arguments, **options):
+            raise SandboxError("the sandbox is gone")
+
+    again = one.answer(0, "def double(x):\n    return x\n", box=Broken())
+    assert (again.mark.note, again.done) == ("ungraded", False)
+    with CodeBox(0) as box:
+        last = one.answer(0, "def double(x):\n    return x\n", box=box)
+    assert (last.mark.status, last.done, one.place(0).state) == ("wrong", True, "done")
+    assert (one.score().earned, one.score().possible) == (0, 1)
+    with pytest.raises(QuizError):
+        one.answer(0, double["reference"])
 
 
 def test_graded_replies_tell_no_mark_and_no_solution(book):

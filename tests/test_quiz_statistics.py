@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +37,8 @@ def choice(name: str, key: str, difficulty: int = 3) -> dict:
     return {**BASE, "id": name, "type": "choice", "difficulty": difficulty, "options": options}
 
 
-def made_up_bank():
+def made_up_questions() -> list[dict]:
+    """Return six questions of known difficulty, one with a wrong key, one that tells nothing, and a number."""
     questions = [choice(f"q{n}", "a") for n in range(1, 7)]
     questions.append(choice(BAD_KEY, "b"))  # the truth is a
     questions.append(choice(USELESS, "a"))
@@ -44,9 +47,11 @@ def made_up_bank():
         "variants": {"count": 3, "seed": 1}, "prompt": "Twice {{n}}?", "answer": {"value": "2*n", "exact": True},
         "wrong": [{"value": "n", "misconception": "counting/one-gate", "feedback": "Once."}],
     })  # fmt: skip
-    from pathlib import Path
+    return questions
 
-    bank, findings = parse_bank(written(questions), Path("bank.yaml"))
+
+def made_up_bank():
+    bank, findings = parse_bank(written(made_up_questions()), Path("bank.yaml"))
     assert bank is not None, findings
     assert findings == []
     return bank
@@ -241,3 +246,55 @@ def _key(item):
 
     assert view(item).kind in ("option", "text")
     return solution(item).response
+
+
+# --- a class that hands in files -------------------------------------------------------------------------------------
+
+
+def test_two_hundred_response_files_tell_what_was_planted(tmp_path, monkeypatch, capfd):
+    """Files of answers, marked by `grader quiz grade`, looked at by `grader quiz stats`: nothing is put in by hand."""
+    from grader.cli.main import run
+    from grader.quiz.offline import form_of, load_quiz
+
+    from .conftest import STRANGE
+    from .quiz_banks import course_with
+
+    course = course_with(tmp_path / "course", written([choice("q1", "a")], "practice"), name="practice")
+    (course.root / "solutions" / "quizzes").mkdir(parents=True)
+    (course.root / "solutions" / "quizzes" / "bank.yaml").write_text(written(made_up_questions(), "bank"))
+    for name in STRANGE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GRADER_COURSE", str(course.root))
+    monkeypatch.chdir(tmp_path)
+
+    def quiz(*arguments: str) -> str:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run(["quiz", *arguments])
+        out, err = capfd.readouterr()
+        assert not ended.value.code, err
+        return out
+
+    rng, chosen, folder = random.Random(20), load_quiz(course, "bank"), tmp_path / "answers"
+    folder.mkdir()
+    for n in range(CLASS):
+        ability, form = rng.gauss(0, 1), form_of(course, chosen, f"s{n:03}")
+        answers = [response(item.question, item, ability, rng) for item in form.items]
+        saved = {**form.header(), "answers": answers, "saved": "2026-03-02T10:00:00Z"}
+        (folder / f"s{n:03}.json").write_text(json.dumps(saved))
+    told = quiz("grade", "bank", str(folder), "--tier", "0", "--json")
+    assert len(told.splitlines()) >= CLASS
+
+    found = json.loads(quiz("stats", "bank", "--json"))
+    by = {one["question"].removeprefix("bank/"): one for one in found["questions"]}
+    assert {one["n"] for one in by.values()} == {CLASS}
+    for planted, words in ((BAD_KEY, "key is probably wrong"), (USELESS, "tell learners apart")):
+        assert [name for name, one in by.items() if any(words in alert for alert in one["alerts"])] == [planted]
+    shares = [by[f"q{n}"]["facility"]["value"] for n in range(1, 7)]
+    assert shares == sorted(shares, reverse=True)
+    page = quiz("stats", "bank")
+    assert f"bank: {CLASS} learners, 9 questions asked" in page
+    assert f"{BAD_KEY}: the key is probably wrong" in page
+    # the hardest first, whatever their order in the bank
+    rows = [line.split()[0] for line in page.splitlines() if line[:1] == "q" and line[1:2].isdigit()]
+    assert rows == ["q6", "q5", "q4", "q3", "q2", "q1"]

@@ -7,11 +7,9 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,8 +23,6 @@ from grader.quiz.model import Bank, Item, Status
 from grader.quiz.running import CodeBox
 
 from . import quiz_banks as banks
-
-REPLAY = Path(__file__).parent / "data" / "replay.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -620,15 +616,9 @@ def test_scores_are_cut_and_named() -> None:
     ]  # fmt: skip
 
 
-def replayed() -> Iterator[Any]:
-    for row in yaml.safe_load(REPLAY.read_text(encoding="utf-8")):
-        yield pytest.param(row, id=f"{row['question']}#{row['variant']}-{str(row['response'])[:30]}")
-
-
-@pytest.mark.parametrize("row", list(replayed()))
-def test_replay(row: dict[str, Any], box: CodeBox) -> None:
-    bank_id, _, question_id = row["question"].partition("/")
-    item = item_of(load_bank(_course(), bank_id), question_id, row["variant"])
-    got = mark(item, row["response"], box)
-    assert (got.status.value, got.score) == (row["status"], pytest.approx(row["score"], abs=1e-6)), got
-    assert got.note == row.get("note", got.note)
+def test_what_cannot_be_read_is_quoted_as_it_was_written(real: Bank) -> None:
+    question = next(q for q in real.questions if q.type == "expression" and "W_hh" in str(q.spec))
+    item = item_of(real, question.id, question.variants[0].number, 0)
+    told = mark(item, "W_hh delta delta").feedback[0]
+    assert told.startswith("Cannot multiply (H, 1) by (H, 1)")
+    assert "`W_hh delta delta`" in told

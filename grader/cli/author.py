@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from grader.cli.options import console, course_of, jobs_option, number, tier_option
+
+if TYPE_CHECKING:
+    from grader.course.catalog import Course
 
 
 @click.group()
@@ -14,6 +19,7 @@ def new() -> None:
     \b
     Example:
       grader new assignment gru_words
+      grader new bank attention-masks
     """
 
 
@@ -30,31 +36,56 @@ def assignment(ctx: click.Context, assignment_id: str, title: str | None) -> int
     """
     from grader.course.skeleton import new_assignment
 
-    for path in new_assignment(course_of(ctx), assignment_id, title):
+    for path in new_assignment(course_of(ctx, empty=True), assignment_id, title):
         click.echo(str(path))
     click.echo(f"Next: grader build {assignment_id} && grader verify {assignment_id}")
     return 0
 
 
+@new.command()
+@click.argument("bank_id", metavar="ID")
+@click.option("--title", default=None, help="Title of the bank.")
+@click.option("--graded", is_flag=True, help="Lay it in solutions/quizzes: for graded quizzes, in no wheel.")
+@click.pass_context
+def bank(ctx: click.Context, bank_id: str, title: str | None, graded: bool) -> int:
+    """Lay a new quiz bank ID: three questions and their oracle, which pass `grader quiz check`.
+
+    \b
+    Example:
+      grader new bank attention-masks --title "Masks in attention"
+    """
+    from grader.quiz.skeleton import new_bank
+
+    for path in new_bank(course_of(ctx), bank_id, title, graded=graded):
+        click.echo(str(path))
+    click.echo(f"Next: grader quiz check {bank_id} --strict --freeze")
+    return 0
+
+
 @click.command()
-@click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT]...")
+@click.argument("names", nargs=-1, metavar="[ASSIGNMENT|BANK]...")
 @click.option("--check", "check_only", is_flag=True, help="Write nothing; exit with 1 where a file is stale.")
 @jobs_option
 @tier_option
 @click.pass_context
-def build(ctx: click.Context, assignments: tuple[str, ...], check_only: bool, jobs: int, tier: str | None) -> int:
-    """Generate what is derived from the references: stub, notebook and preview.npz of each assignment.
+def build(ctx: click.Context, names: tuple[str, ...], check_only: bool, jobs: int, tier: str | None) -> int:
+    """Generate what is derived: stub, notebook and preview.npz of each assignment, the lock of each bank of questions.
 
     \b
     Example:
       grader build
       grader build bptt --check
+      grader build foundations
     """
     from grader.course.building import generated_files, stale, write_generated
     from grader.grading.preview import make_preview, same_preview
+    from grader.quiz.loading import bank_ids
 
     course = course_of(ctx)
-    chosen = [course.assignment(i) for i in assignments] or list(course.assignments())
+    known = bank_ids(course)
+    banks = [name for name in names if name in known and name not in course.ids] if names else list(known)
+    assignments = [name for name in names if name not in banks] if names else course.ids
+    chosen = [course.assignment(name) for name in assignments]
     found_stale = False
     for one in chosen:
         files = generated_files(one)
@@ -73,7 +104,32 @@ def build(ctx: click.Context, assignments: tuple[str, ...], check_only: bool, jo
                 click.echo(f"written: {path}")
         if not out_of_date:
             click.echo(f"{one.id}: up to date")
+    for name in banks:
+        found_stale |= not _locked(course, name, check_only)
     return 1 if found_stale else 0
+
+
+def _locked(course: Course, bank_id: str, check_only: bool) -> bool:
+    """Freeze a bank, or only look, and say whether its lock is what the bank asks for."""
+    from grader.quiz.check import freeze, lock_findings
+    from grader.quiz.findings import errors
+    from grader.quiz.loading import load_bank
+    from grader.quiz.lock import lock_path
+
+    bank = load_bank(course, bank_id)
+    found = errors(lock_findings(bank, strict=True))
+    if not found:
+        click.echo(f"{bank_id}: up to date")
+        return True
+    if check_only:
+        click.echo(f"stale: {lock_path(bank.path)} ({found[0]}); run `grader build {bank_id}`", err=True)
+        return False
+    _, forbidden = freeze(bank)
+    for finding in forbidden:
+        click.echo(str(finding), err=True)
+    if not forbidden:
+        click.echo(f"written: {lock_path(bank.path)}")
+    return not forbidden
 
 
 @click.command()

@@ -30,12 +30,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": ("grader.cli.author", "build", "Generate stubs, notebooks and previews from the references."),
     "verify": ("grader.cli.author", "verify", "Prove a hidden suite: reference, twins, stub and mutants."),
     "quiz": ("grader.cli.quiz", "quiz", "Quizzes: take, list and prove banks of questions."),
+    "nbgrader": ("grader.cli.nbgrader", "nbgrader", "Run the class on nbgrader, graded by the sandboxed engine."),
     "demo": ("grader.cli.everyone", "demo", "Grade a made-up class, live."),
     "doctor": ("grader.cli.everyone", "doctor", "Tell what this machine's sandboxes hold."),
 }
 SECTIONS = {
     "Students": ("list", "start", "check", "watch", "submit"),
-    "Instructors": ("grade", "show"),
+    "Instructors": ("grade", "show", "nbgrader"),
     "Authors": ("new", "build", "verify"),
     "Quizzes": ("quiz",),
     "Everyone": ("demo", "doctor"),

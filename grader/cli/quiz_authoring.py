@@ -23,6 +23,7 @@ def list_banks(ctx: click.Context, as_json: bool) -> int:
     from collections import Counter
 
     from grader.cli.quiz_take import own_progress
+    from grader.quiz.blueprint import blueprint_paths, load_blueprint
     from grader.quiz.loading import bank_ids, load_bank
 
     course = course_of(ctx)
@@ -52,6 +53,14 @@ def list_banks(ctx: click.Context, as_json: bool) -> int:
         click.echo(f"{bank.id}  {bank.title}{graded}: {len(bank.questions)} questions, {items} variants ({kinds})")
         if bank.id in progress:
             click.echo(f"{'':<{len(bank.id)}}  {progress[bank.id]}")
+    for name in blueprint_paths(course):
+        blueprint = load_blueprint(course, name)
+        if as_json:
+            told = {"version": 1, "blueprint": name, "bank": blueprint.bank, "title": blueprint.title, "graded": True}
+            click.echo(json.dumps({**told, "questions": blueprint.size}))
+        else:
+            drawn = f"(graded, drawn from {blueprint.bank})"
+            click.echo(f"{name}  {blueprint.title} {drawn}: {blueprint.size} questions")
     return 0
 
 

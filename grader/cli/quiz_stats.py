@@ -27,6 +27,8 @@ NOTHING = "not enough data"
 def stats(ctx: click.Context, bank: str, only: str | None, practice: bool, as_json: bool, gradebook: str | None) -> int:
     """Tell what answers say of the questions of BANK: too hard, telling nobody apart, or with a wrong key.
 
+    A blueprint stands for the bank that it draws from.
+
     Only first tries count. Every index has a 95 % interval, and below thirty learners there is "not enough data".
     Facility is the mean score; item-rest the correlation with the mean score on the other questions; discrimination
     the facility among the upper 27 % less that among the lower 27 %.
@@ -44,11 +46,11 @@ def stats(ctx: click.Context, bank: str, only: str | None, practice: bool, as_js
     from grader.course.spelling import suggestion
     from grader.errors import QuizError
     from grader.gradebook.quizzes import QuizBook
-    from grader.quiz.loading import load_bank
+    from grader.quiz.offline import load_quiz
     from grader.quiz.statistics import first_tries, statistics
 
     course = course_of(ctx)
-    chosen = load_bank(course, bank)
+    chosen = load_quiz(course, bank).bank
     if only is not None and chosen.question(only) is None:
         raise QuizError(
             f"{bank} has no question `{only}`", advice=suggestion(only, [q.id for q in chosen.questions], "questions")
@@ -65,7 +67,7 @@ def stats(ctx: click.Context, bank: str, only: str | None, practice: bool, as_js
         click.echo(f"Nobody has answered a question of {bank} yet.")
         return 0
     if only is not None:
-        one = next((q for q in found.questions if q.question == f"{bank}/{only}"), None)
+        one = next((q for q in found.questions if q.question == f"{chosen.id}/{only}"), None)
         if one is None:
             click.echo(f"Nobody has been asked {bank}/{only} yet.")
         else:

@@ -76,12 +76,12 @@ def take(
       grader quiz take foundations --cards
     """
     from grader.gradebook.quizzes import QuizBook
-    from grader.quiz.loading import load_bank
+    from grader.quiz.loading import load_practice_bank
     from grader.quiz.reviewing import rater, skills_of
     from grader.quiz.sitting import CARDS, PRACTICE, Rules, utc_now
 
     course = course_of(ctx)
-    chosen = load_bank(course, bank)
+    chosen = load_practice_bank(course, bank)
     _known(chosen, tags, levels)
     rules = Rules(attempts=1 if cards else attempts or 1, tags=tags, levels=levels, n=count)
     plain = not (tags or levels or count or attempts)
@@ -165,12 +165,12 @@ def review(ctx: click.Context, count: int, new: int, only: tuple[str, ...], only
     """
     from grader.gradebook.quizzes import QuizBook
     from grader.quiz import reviewing
-    from grader.quiz.loading import bank_paths, load_bank
+    from grader.quiz.loading import bank_paths, load_practice_bank
     from grader.quiz.sitting import REVIEW, Rules, Sitting, begin, utc_now
 
     course = course_of(ctx)
     chosen = only or [bank_id for bank_id, (_, graded) in bank_paths(course).items() if not graded]
-    banks = {bank_id: load_bank(course, bank_id) for bank_id in chosen}
+    banks = {bank_id: load_practice_bank(course, bank_id) for bank_id in chosen}
     now = utc_now()
     with QuizBook.open(practice_path(course)) as book:
         cards = book.cards(LEARNER)

@@ -68,7 +68,7 @@ def serve(
     gradebook: str | None,
     tier: str | None,
 ) -> int:
-    """Serve the quiz BANK to browsers.
+    """Serve the quiz BANK to browsers; a blueprint draws one for each student.
 
     Answers are marked here and kept before they are confirmed: no key reaches a page, and after a
     crash the same command goes on where it was. Without --roster everybody may practise. The address that shows the

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from grader.errors import GradebookError
-from grader.gradebook import quiz_tables, tables
+from grader.gradebook import classroom_tables, quiz_tables, tables
 
 _ADVISORY_LOCK = 0x756E726F6C6C6564  # any number, the same for every grader: "unrolled"
 
@@ -86,6 +86,30 @@ def told_plainly(label: str) -> Iterator[None]:
         raise _plain(error, label) from error
 
 
+def tables_at(url: str) -> tuple[str, set[str]]:
+    """Return how errors call another program's database, and the names of its tables; nothing is laid in it.
+
+    Raises GradebookError in one line where it is not there or cannot be read.
+    """
+    try:
+        parsed = make_url(url)
+        label = parsed.render_as_string(hide_password=True)
+        if parsed.get_backend_name() == "sqlite":
+            label = str(parsed.database)
+            if not Path(label).is_file():
+                raise GradebookError("there is no such database", where=label)
+        engine = create_engine(parsed)
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise GradebookError(f"the database's URL cannot be read ({_one_line(error)})") from None
+    except ImportError as error:
+        raise GradebookError(f"the driver of the database cannot be loaded ({_one_line(error)})", where=label) from None
+    try:
+        with told_plainly(label):
+            return label, set(inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+
+
 def _url_of(target: Path | str) -> URL:
     if isinstance(target, Path) or "://" not in target:
         return URL.create("sqlite", database=str(Path(target).absolute()))
@@ -148,7 +172,7 @@ def _prepare_schema(engine: Engine, label: str, wait_seconds: float) -> None:
         return
     with writing(engine) as connection:
         known = _recognised(connection, label)  # another grader may have been faster
-        # what is there stays; a gradebook from before there were quizzes gets their tables
+        # what is there stays; an older gradebook gets the tables that were added later
         tables.metadata.create_all(connection)
         if not known:
             connection.execute(
@@ -157,8 +181,8 @@ def _prepare_schema(engine: Engine, label: str, wait_seconds: float) -> None:
 
 
 def _complete(connection: Connection) -> bool:
-    """Return whether the gradebook has every table; one from before there were quizzes lacks theirs."""
-    needed = {*tables.metadata.tables, quiz_tables.sittings.name}
+    """Return whether the gradebook has every table; an older one lacks those that were added later."""
+    needed = {*tables.metadata.tables, quiz_tables.sittings.name, classroom_tables.scores.name}
     return needed <= set(inspect(connection).get_table_names())
 
 

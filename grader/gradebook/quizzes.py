@@ -119,10 +119,12 @@ class QuizBook(Gradebook):
         options: Mapping[str, Any],
         moment: str,
         resume: bool = True,
+        key: str | None = None,
     ) -> SittingRecord:
         """Return a new sitting, or, with `resume`, the open one of this student, bank and purpose where there is one.
 
-        Looking and laying are one transaction: two requests at once get the same sitting.
+        A sitting with a `key` of its own is laid once: it is returned again, open or not. Looking and laying are one
+        transaction: two requests at once get the same sitting.
         """
         from sqlalchemy import insert
 
@@ -131,12 +133,16 @@ class QuizBook(Gradebook):
 
         with self._writing() as connection:
             student_id = rows.put_student(connection, student, "")
+            if key is not None:
+                laid = _sittings(connection, sittings.c.key == key)
+                if laid:
+                    return laid[0]
             if resume:
                 found = _open(connection, student, bank, purpose)
                 if found is not None:
                     return found
             record = SittingRecord(
-                secrets.token_hex(8), student, bank, purpose, seed, tuple(items), dict(options), moment
+                key or secrets.token_hex(8), student, bank, purpose, seed, tuple(items), dict(options), moment
             )
             connection.execute(
                 insert(sittings).values(
@@ -191,11 +197,14 @@ class QuizBook(Gradebook):
 
     # --- answers ----------------------------------------------------------------------------------------------
 
-    def answer(self, sitting_id: str, given: AnswerRecord, rated: Rated | None = None) -> tuple[AnswerRecord, bool]:
+    def answer(
+        self, sitting_id: str, given: AnswerRecord, rated: Rated | None = None, *, late: bool = False
+    ) -> tuple[AnswerRecord, bool]:
         """Keep an answer, and with it the card that it moved; return what is kept, and whether it is new.
 
-        The key is (sitting, position, attempt): sent again, the first one stays and is returned. Raises
-        GradebookError where there is no such sitting or it has ended, ValueError for a score that is no number.
+        The key is (sitting, position, attempt): sent again, the first one stays and is returned. `late` is for the
+        mark that a person gives after the sitting has ended. Raises GradebookError where there is no such sitting or
+        it has ended, ValueError for a score that is no number.
         """
         from sqlalchemy import insert, select
 
@@ -214,7 +223,7 @@ class QuizBook(Gradebook):
             ).one_or_none()
             if known is not None:
                 return _answer(known), False
-            if row.finished is not None:
+            if row.finished is not None and not late:
                 raise GradebookError("this sitting has ended", where=sitting_id, advice="Begin another one")
             values = asdict(given) | {"misconceptions": list(given.misconceptions), "feedback": list(given.feedback)}
             done = connection.execute(insert(answers).values(sitting_id=row.id, **values))

@@ -84,12 +84,13 @@ def members(assignment: Assignment, size: int = SIZE) -> list[Member]:
     reference = read_reference(assignment)
     wrong = list(load_mutants(assignment))
     people: list[tuple[str, str]] = [("the reference", reference)]
-    people += [
-        (f"twin {path.stem}", path.read_text(encoding="utf-8"))
-        for path in sorted((assignment.secret / "twins").glob("*.py"))
-    ]
+    twins = sorted((assignment.secret / "twins").glob("*.py"))
+    hostile = list(HOSTILE.items())
+    if size < SIZE:  # a few of each, so that there is room for mistakes
+        twins, hostile = twins[:2], hostile[:1]
+    people += [(f"twin {path.stem}", path.read_text(encoding="utf-8")) for path in twins]
     people.append(("the untouched stub", derive_stub(reference, assignment.module)))
-    people += [(f"hostile: {name}", code + reference) for name, code in HOSTILE.items()]
+    people += [(f"hostile: {name}", code + reference) for name, code in hostile]
     people.append(
         (
             "hostile: thief",

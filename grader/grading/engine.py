@@ -146,9 +146,11 @@ def grade_class(
     on_start: Callable[[int, int], None] = lambda todo, skipped: None,
     on_ready: Callable[[Ready], None] = lambda ready: None,
     on_report: Callable[[Report], None] = lambda report: None,
+    on_pictures: Callable[[Submission, Mapping[str, Any]], None] = lambda submission, pictures: None,
 ) -> ClassResult:
     """Grade what the gradebook does not hold yet and record each report in its own transaction.
 
+    `on_pictures` gets what figures are drawn from before the report is recorded: what counts as done has its figures.
     What is recorded is safe: a run that is interrupted is continued by the next one. Raises SandboxError where
     no sandbox can be had and GradebookError where nothing can be recorded.
     """
@@ -175,6 +177,8 @@ def grade_class(
             on_ready(host.ready)
             for examined in host.run([as_job(n, s) for n, s in todo.items()]):
                 submission = todo[examined.job]
+                if examined.pictures:
+                    on_pictures(submission, examined.pictures)
                 book.record(submission, examined.report, result.run, fresh=fresh, seed_override=seed_override)
                 new[examined.job] = examined.report
                 if examined.pictures:

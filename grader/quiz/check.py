@@ -11,12 +11,14 @@ from typing import Any
 from grader.course.catalog import Course
 from grader.course.misconceptions import load_misconceptions
 from grader.course.spelling import nearest
+from grader.errors import CourseError
 from grader.quiz import lints
 from grader.quiz.arithmetic import ArithmeticProblem
+from grader.quiz.blueprint import blueprint_paths, draw, read_blueprint
 from grader.quiz.findings import ERROR, WARNING, Finding, errors
 from grader.quiz.kinds import Fault, kind_of
 from grader.quiz.lab import Lab, NotInstalled
-from grader.quiz.loading import bank_path, drawn, load_tags, read_bank
+from grader.quiz.loading import bank_ids, bank_path, drawn, load_tags, read_bank
 from grader.quiz.lock import read_lock, write_lock
 from grader.quiz.marking import mark
 from grader.quiz.mathematics.tree import Unreadable
@@ -97,6 +99,7 @@ def check_bank(
                 break  # the other variants would most likely say the same
     findings += lints.bank_findings(bank)
     findings += lock_findings(bank, strict=strict)
+    findings += _blueprint_findings(course, bank)
     items = sum(len(question.variants) for question in bank.questions)
     unique = tuple(sorted(set(findings)))
     return CheckReport(bank.id, len(bank.questions), items, witnessed, lints.guess_score(bank), unique)
@@ -264,6 +267,31 @@ def _shared_words(item: Item, lab: Lab) -> Iterator[Fault]:
     source = re.sub(r"\s+", "", lab.function_source(oracle.name))
     if len(plain) >= 8 and plain in source:
         yield ("oracle",), "same-words", f"the oracle holds the key's own expression `{words}`: it proves nothing"
+
+
+# --- blueprints ------------------------------------------------------------------------------------------------------
+
+
+def _blueprint_findings(course: Course, bank: Bank) -> list[Finding]:
+    """Return what is wrong with the blueprints that draw from a bank: what cannot be read, or cannot be drawn."""
+    paths = blueprint_paths(course)
+    found: list[Finding] = []
+    for name, path in paths.items():
+        try:
+            blueprint, wrong = read_blueprint(path, bank_ids(course), tuple(paths))
+        except CourseError as problem:
+            found.append(Finding(path, 1, 1, ERROR, "blueprint", str(problem)))
+            continue
+        if blueprint is None or blueprint.bank != bank.id:
+            # nobody else tells of a file whose bank cannot be made out
+            found += wrong if blueprint is None or blueprint.bank not in bank_ids(course) else []
+            continue
+        found += wrong
+        try:
+            draw(blueprint, bank, f"check of {name}")
+        except CourseError as problem:
+            found.append(blueprint.places.finding((), "infeasible", problem.what))
+    return found
 
 
 # --- the lock -------------------------------------------------------------------------------------------------------

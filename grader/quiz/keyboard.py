@@ -61,7 +61,7 @@ def lines_of(view: View, response: Response) -> list[str]:
         lines = _lines(view, response)
         if response_of(view, lines) == response and not any(line.startswith("!") or line == END for line in lines):
             return [*lines, END] if takes_lines(view) else lines
-    except (Misread, KeyError, TypeError, ValueError, AttributeError):
+    except (Misread, KeyError, TypeError, ValueError, AttributeError, StopIteration):
         pass
     return [f"!json {json.dumps(response)}"]
 

@@ -101,10 +101,11 @@ def variant_faults(question: Question) -> Iterator[Fault]:
             return
     kind = kind_of(Item(question, question.variants[0]))
     keys = {json.dumps(kind.keys(Item(question, v))[0], sort_keys=True) for v in question.variants}
-    views = {json.dumps([shown(Item(question, v), text) for _, text in spec.texts()[:1]]) for v in question.variants}
+    blanks = tuple(spec.fields) if isinstance(spec, cloze.Spec) else ()
+    views = {shown(Item(question, v), text, blanks) for v in question.variants for _, text in spec.texts()[:1]}
     if len(question.variants) > 1 and len(keys) == 1 and kind.KIND in ("text", "matrix") and not _raises(spec):
         yield ("params",), "same-key", "the key is the same in every variant"
-    if len(views) < len(question.variants) and not isinstance(spec, cloze.Spec):
+    if len(views) < len(question.variants):
         used = json.dumps([text for _, text in spec.texts()])
         unused = [name for name in free if not re.search(rf"\{{\{{[^}}]*\b{re.escape(name)}\b", used)]
         derived = " ".join(str(one.derived) for one in spec.params.values() if one.derived is not None)

@@ -24,6 +24,7 @@ from grader.quiz.places import Places, parse_places, read_places
 from grader.quiz.schema import SCHEMA, QuestionSpec, Slug, Strict, Text
 
 TAGS_FILE = "tags.yaml"
+SOURCES_FILE = "sources.yaml"  # read in coverage.py
 TAGS_SCHEMA = "quiztags/1"
 
 MINUTES = {1: 0.5, 2: 1.0, 3: 1.5, 4: 2.5, 5: 4.0}  # what a question takes by its difficulty, unless it says so
@@ -48,7 +49,7 @@ def bank_paths(course: Course) -> dict[str, tuple[Path, bool]]:
     found: dict[str, tuple[Path, bool]] = {}
     for folder, graded in ((course.root / "quizzes", False), (course.root / "solutions" / "quizzes", True)):
         for path in sorted(folder.glob("[!._]*.yaml")):
-            if path.name != TAGS_FILE:
+            if path.name not in (TAGS_FILE, SOURCES_FILE):
                 found.setdefault(path.stem, (path, graded))
     return found
 
@@ -74,6 +75,17 @@ def load_bank(course: Course, bank_id: str) -> Bank:
     if bank is None or wrong:
         raise as_error(wrong or findings, f"`grader quiz check {bank_id}` lists them all.")
     return bank
+
+
+def load_practice_bank(course: Course, bank_id: str) -> Bank:
+    """Return a bank for practice; raise CourseError for a graded one, which is not even opened."""
+    _, graded = bank_path(course, bank_id)
+    if graded:
+        raise CourseError(
+            f"{bank_id} is graded, and this is for practice",
+            advice=f"Hand it out with `grader quiz form {bank_id}`, or serve it to a class with `--roster`.",
+        )
+    return load_bank(course, bank_id)
 
 
 def load_tags(course: Course) -> dict[str, str]:
@@ -109,7 +121,7 @@ def _bank(
     data: Any, places: Places, findings: list[Finding], path: Path, graded: bool
 ) -> tuple[Bank | None, list[Finding]]:
     data = _without_extensions(data)
-    spec, wrong = _validated(BankSpec, data, places)
+    spec, wrong = validated(BankSpec, data, places)
     findings += wrong
     if spec is None:
         return None, sorted(findings)
@@ -159,7 +171,7 @@ def _question(
         near = nearest(str(name), type_names())
         hint = f", did you mean '{near}'?" if near else f"; types: {', '.join(type_names())}"
         return None, [places.finding(("type",), "type", f"there is no type '{name}'{hint}")]
-    spec, findings = _validated(type_of(name).Spec, data, places)
+    spec, findings = validated(type_of(name).Spec, data, places)
     if spec is None:
         return None, findings
     assert isinstance(spec, QuestionSpec)
@@ -215,7 +227,8 @@ def _without_extensions(data: Any) -> Any:
 # --- messages -------------------------------------------------------------------------------------------------------
 
 
-def _validated(model: type[BaseModel], data: Any, places: Places) -> tuple[BaseModel | None, list[Finding]]:
+def validated(model: type[BaseModel], data: Any, places: Places) -> tuple[BaseModel | None, list[Finding]]:
+    """Return data as a model, None where it is not one, and everything that is wrong with it, each at its place."""
     try:
         return model.model_validate(data), []
     except ValidationError as error:

@@ -11,6 +11,9 @@ from grader.quiz.texts import expand, fill
 
 SMALL = 1e-9
 
+#: notes of undecided marks that are this machine's doing: code that could not be run; no learner pays for it
+OURS = frozenset({"no-box", "ungraded"})
+
 
 def shown(item: Item, text: str, keep: tuple[str, ...] = ()) -> str:
     """Return an author's text as the learner of this item sees it: parameters filled in, macros written out."""

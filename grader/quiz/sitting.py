@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from grader.course.misconceptions import Misconception
 from grader.errors import CourseError, QuizError
 from grader.gradebook.quizzes import AnswerRecord, ItemRecord, PlaceRecord, QuizBook, Rated, SittingRecord
-from grader.quiz import asking, marking
+from grader.quiz import asking, marking, marks
 from grader.quiz.model import Bank, Item, Mark, Response, Solution, Status, View
 
 if TYPE_CHECKING:
     from grader.quiz.running import CodeBox
 
 PRACTICE, GRADED, REVIEW, CARDS = "practice", "graded", "review", "cards"
+#: a form that was filled in away from the grader and came back as a file
+FORM = "form"
 #: seconds that an answer may be late: it was on its way when the time ran out
 GRACE = 5.0
 #: what a flash card can be judged, and what it is worth
@@ -298,9 +300,9 @@ class Sitting:
         kept: dict[int, list[AnswerRecord]] = {}
         for answer in self.book.answers(self.id):
             kept.setdefault(answer.position, []).append(answer)
-        marks = self.book.places(self.id)
+        known = self.book.places(self.id)
         return tuple(
-            self._place(n, tuple(kept.get(n, ())), marks.get(n, PlaceRecord(n))) for n in range(len(self.items))
+            self._place(n, tuple(kept.get(n, ())), known.get(n, PlaceRecord(n))) for n in range(len(self.items))
         )
 
     def place(self, position: int) -> Place:
@@ -463,7 +465,8 @@ class Sitting:
     def _place(self, position: int, answers: tuple[AnswerRecord, ...], mark: PlaceRecord) -> Place:
         item = self.items[position]
         judged = [answer for answer in answers if _judged(item, answer)]
-        left = max(self.rules.attempts - len(answers) + len(judged), 0)
+        spared = sum(_ours(answer) for answer in answers)
+        left = max(self.rules.attempts - len(answers) + len(judged) + spared, 0)
         if judged or any(answer.status == Status.RIGHT for answer in answers):
             left = 0
         if item is not None and answers and self.rules.reveal == "now" and _to_judge(item, answers[-1]):
@@ -541,6 +544,11 @@ def _judged(item: Item | None, answer: AnswerRecord) -> bool:
     """Say whether an answer is a text with its writer's judgement: it is no further try."""
     free = item is not None and item.question.type == "free"
     return free and isinstance(answer.response, dict) and "points" in answer.response
+
+
+def _ours(answer: AnswerRecord) -> bool:
+    """Say whether an answer could not be marked because this machine failed: it uses up no try."""
+    return answer.status == Status.UNDECIDED and answer.note in marks.OURS
 
 
 def _to_judge(item: Item, answer: AnswerRecord) -> bool:

@@ -30,7 +30,7 @@ ENOUGH = 30
 Z95 = 1.959963984540054
 UPPER_SHARE = 0.27
 BOOTSTRAPS = 1000
-COUNTED = ("practice", "graded")
+COUNTED = ("practice", "graded", "form")
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,16 @@ def first_tries(book: QuizBook, bank: Bank, purposes: Iterable[str] = COUNTED) -
     A question that a finished sitting left unanswered counts as wrong; texts that wait for a person do not count.
     """
     meanings = {question.name: question.meaning for question in bank.questions}
-    answers = book.answers_of(bank=bank.id)
     found: dict[tuple[str, str], Given] = {}
     old = 0
-    for sitting in book.sittings(bank=bank.id):
-        if sitting.purpose not in purposes:
-            continue
+    # a blueprint's quiz is kept under its own name: what counts is which bank the questions are of
+    wanted = [
+        sitting
+        for sitting in book.sittings()
+        if sitting.purpose in purposes and any(item.question.startswith(f"{bank.id}/") for item in sitting.items)
+    ]
+    answers = {name: kept for one in {one.bank for one in wanted} for name, kept in book.answers_of(bank=one).items()}
+    for sitting in wanted:
         tries: dict[int, list[Any]] = {}
         for answer in answers.get(sitting.id, ()):
             tries.setdefault(answer.position, []).append(answer)

@@ -42,26 +42,26 @@ def csv_text(reports: Sequence[Report], missing: Sequence[RosterEntry]) -> str:
         earned = {part.id: part.earned for part in report.parts} if score_is_known(report) else {}
         absent = report.outcome == NOT_SUBMITTED
         rows[report.student] = [
-            _cell(report.student),
-            _cell(report.name),
+            cell(report.student),
+            cell(report.name),
             report.outcome,
-            _number(report.earned) if score_is_known(report) else "",
-            _number(report.possible),
-            *(_number(earned[part]) if part in earned else "" for part in parts),
-            _cell(outcome_words(report)),
-            _cell(first_remark(report, 500)),
-            _cell("; ".join(report.flags)),
-            _cell("; ".join(report.set_aside)),
+            number_text(report.earned) if score_is_known(report) else "",
+            number_text(report.possible),
+            *(number_text(earned[part]) if part in earned else "" for part in parts),
+            cell(outcome_words(report)),
+            cell(first_remark(report, 500)),
+            cell("; ".join(report.flags)),
+            cell("; ".join(report.set_aside)),
             "" if absent else str(report.tier),
-            "" if absent else _cell(report.seed_id),
-            "" if absent else _cell(report.submission),
+            "" if absent else cell(report.seed_id),
+            "" if absent else cell(report.submission),
         ]
     totals = {report.possible for report in reports}
-    possible = _number(totals.pop()) if len(totals) == 1 else ""
+    possible = number_text(totals.pop()) if len(totals) == 1 else ""
     for entry in without_reports(missing, reports):
         rows[entry.id] = [
-            _cell(entry.id),
-            _cell(entry.name),
+            cell(entry.id),
+            cell(entry.name),
             NOT_SUBMITTED,
             "",
             possible,
@@ -71,7 +71,7 @@ def csv_text(reports: Sequence[Report], missing: Sequence[RosterEntry]) -> str:
         ]
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\r\n")  # as RFC 4180 asks
-    table.writerow([*_BEFORE, *(_cell(f"part:{part}") for part in parts), *_AFTER])
+    table.writerow([*_BEFORE, *(cell(f"part:{part}") for part in parts), *_AFTER])
     table.writerows(rows[student] for student in sorted(rows, key=in_order))
     return buffer.getvalue()
 
@@ -81,11 +81,13 @@ def write_csv(path: Path, reports: Sequence[Report], missing: Sequence[RosterEnt
     write_text(path, csv_text(reports, missing))
 
 
-def _cell(text: str) -> str:
-    shown = printable(text, 1000)
+def cell(text: str, limit: int = 1000) -> str:
+    """Return a text of at most `limit` characters that no spreadsheet takes for a formula."""
+    shown = printable(text, limit)
     return f"'{shown}" if text.startswith(_FORMULA) or shown.startswith(_FORMULA) else shown
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return a number with at most six digits after the point, and no zeros at its end."""
     text = f"{value:.6f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

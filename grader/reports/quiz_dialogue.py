@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from grader.quiz import keyboard
 from grader.quiz.answers import Misread
+from grader.quiz.marks import OURS
 from grader.reports.quiz_terminal import (
     say,
     say_text,
@@ -122,6 +123,8 @@ class Dialogue:
                 place = sitting.place(position)
                 if place.state != "judge":
                     show_reply(self.out, reply)
+                if place.waits and reply.mark.note in OURS:
+                    raise _Skipped  # this machine failed: perhaps it does better later
             if place.state == "judge":
                 reply = self._judge(position)
         except _Skipped:
@@ -189,7 +192,7 @@ class Dialogue:
             sitting.judge_card(position, int(said), rate=self.raters.get(position))
         except _Skipped:
             sitting.skip(position)
-        except _Given:
+        except (_Given, Misread):
             say(self.out, "A card is judged 1 to 4.", "yellow")
 
     # --- the keyboard -----------------------------------------------------------------------------------------
@@ -212,8 +215,14 @@ class Dialogue:
         return keyboard.response_of(view, lines)
 
     def _confidence(self) -> int | None:
-        said = self._line("How sure are you? 1 a guess, 2 fairly sure, 3 sure (Enter: not told)> ").strip()
-        return SURE.get(said)
+        # what is typed amiss here must not cost the answer that was typed before
+        while True:
+            try:
+                said = self._line("How sure are you? 1 a guess, 2 fairly sure, 3 sure (Enter: not told)> ").strip()
+            except (_Given, Misread):
+                say(self.out, "Type 1, 2 or 3, or nothing: your answer is kept in mind.", "yellow")
+                continue
+            return SURE.get(said)
 
     def _line(self, prompt: str, *, strip: bool = True) -> str:
         """Return a typed line that is no command; commands are obeyed on the way."""

@@ -12,9 +12,9 @@ from typing import TypeVar
 from grader.course.misconceptions import Misconception
 from grader.errors import QuizError
 from grader.gradebook.quizzes import QuizBook, SittingRecord
-from grader.quiz.model import Bank
+from grader.quiz.model import Bank, Item
 from grader.quiz.running import CodeBox
-from grader.quiz.sitting import Clock, Rules, Sitting, start, utc_now
+from grader.quiz.sitting import Clock, Rules, Sitting, begin, start, utc_now
 from grader.web.access import Door, Keys
 
 T = TypeVar("T")
@@ -56,7 +56,8 @@ class Desk:
     """A bank as it is served. `roster` maps students to names, None where everybody may practise.
 
     `sittings` is how often a student may take the quiz, None for any number; with `alike` all get the same items in
-    the same order. Everything that must survive is in the book.
+    the same order. Where a blueprint draws the quiz, `quiz` is its id, `title` and `about` its words, and `draw` tells
+    what a student is asked when they take it for the n-th time. Everything that must survive is in the book.
     """
 
     bank: Bank
@@ -70,6 +71,15 @@ class Desk:
     misconceptions: Mapping[str, Misconception] = field(default_factory=dict)
     boxes: Boxes = field(default_factory=Boxes)
     clock: Clock = utc_now
+    quiz: str = ""
+    title: str = ""
+    about: str = ""
+    draw: Callable[[str, int], tuple[Item, ...]] | None = None
+
+    @property
+    def kept_as(self) -> str:
+        """Return the name under which sittings are kept."""
+        return self.quiz or self.bank.id
 
     def door(self) -> Door:
         """Return the door for the students of the roster."""
@@ -85,7 +95,7 @@ class Desk:
 
     def records(self, student: str) -> list[SittingRecord]:
         """Return a student's sittings of this quiz, oldest first."""
-        return self.book.sittings(student=student, bank=self.bank.id, purpose=self.purpose)
+        return self.book.sittings(student=student, bank=self.kept_as, purpose=self.purpose)
 
     def sitting(self, record: SittingRecord) -> Sitting:
         """Take up a recorded sitting."""
@@ -93,7 +103,7 @@ class Desk:
 
     def latest(self, student: str) -> Sitting | None:
         """Return the sitting that a student is in, or was in last; None before the first."""
-        record = self.book.open_sitting(student, self.bank.id, self.purpose)
+        record = self.book.open_sitting(student, self.kept_as, self.purpose)
         if record is None:
             records = self.records(student)
             record = records[-1] if records else None
@@ -113,6 +123,12 @@ class Desk:
             raise QuizError(f"this quiz may be taken {times}, and you have done that")
         number = len(self.records(student))
         seed = self.keys.seed("" if self.alike else student, number)
+        if self.draw is not None:
+            items = self.draw("" if self.alike else student, number)
+            return begin(
+                self.book, {self.bank.id: self.bank}, self.kept_as, student, seed, items, rules=self.rules,
+                purpose=self.purpose, clock=self.clock,
+            )  # fmt: skip
         return start(
             self.book, self.bank, student, seed, rules=self.rules, purpose=self.purpose, clock=self.clock
         )  # fmt: skip

@@ -102,7 +102,7 @@ def _rows(item: Item, value: Any) -> list[list[str]]:
 
 
 def _order(item: Item, spec: order.Spec) -> dict[str, Any]:
-    before = order._closure(spec) or {}
+    before = order.closure(spec) or {}
     return {
         "before": {name: sorted(others) for name, others in before.items()},
         "strange": {
@@ -113,8 +113,8 @@ def _order(item: Item, spec: order.Spec) -> dict[str, Any]:
 
 
 def _match(item: Item, spec: match.Spec) -> dict[str, Any]:
-    lefts = {left: name for name, left, _ in map(match._left, spec.pairs)}
-    rights = match._rights(spec, item.question.name)
+    lefts = {left: name for name, left, _ in map(match.left_of, spec.pairs)}
+    rights = match.rights_of(spec, item.question.name)
     return {
         "pairs": match.keys(item)[0],
         "rights": sorted(rights.values()),
@@ -129,7 +129,7 @@ def _match(item: Item, spec: match.Spec) -> dict[str, Any]:
 
 def _shape(item: Item, spec: shape.Spec) -> dict[str, Any]:
     def axes(texts: list[Any]) -> list[list[str]]:
-        return [[str(value) for value in axis] for axis in shape._axes(texts, item, spec)]
+        return [[str(value) for value in axis] for axis in shape.axes_of(texts, item, spec)]
 
     return {
         "dims": spec.dims,

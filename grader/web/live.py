@@ -60,9 +60,9 @@ def look(desk: Desk) -> Seen:
     """Return the class as it is now: the newest sitting of every student."""
     now = desk.clock()
     newest: dict[str, SittingRecord] = {}
-    for record in desk.book.sittings(bank=desk.bank.id, purpose=desk.purpose):
+    for record in desk.book.sittings(bank=desk.kept_as, purpose=desk.purpose):
         newest[record.student] = record
-    answers = desk.book.answers_of(bank=desk.bank.id, purpose=desk.purpose)
+    answers = desk.book.answers_of(bank=desk.kept_as, purpose=desk.purpose)
     students = list(dict.fromkeys([*(desk.roster or ()), *newest]))
     sitters = tuple(_sitter(desk, one, newest.get(one), answers, now) for one in students)
     return Seen(now.strftime("%H:%M:%S UTC"), sitters, _tallies(desk, list(newest.values()), answers))

@@ -22,7 +22,7 @@ from grader.web.keys import key_of
 
 #: variants of a question that a page carries: enough to try again, and the file stays small
 VARIANTS = 3
-SCRIPTS = ("marking.js", "blocks.js", "practice.js")
+SCRIPTS = ("marking.js", "blocks.js", "responses.js", "practice.js")
 
 
 def write_page(bank: Bank, path: Path, *, tags: Collection[str] = (), levels: Collection[str] = ()) -> tuple[int, int]:
@@ -58,12 +58,12 @@ def practice_page(bank: Bank, *, tags: Collection[str] = (), levels: Collection[
     script = "\n".join((STATIC / name).read_text(encoding="utf-8") for name in SCRIPTS)
     # nothing but these two pieces may run or dress the page, and nothing may be fetched
     policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:; "
+        f"default-src 'none'; script-src '{hashed(script)}'; style-src '{hashed(style)}'; img-src data:; "
         "form-action 'none'; base-uri 'none'"
     )
     page = templates().get_template("practice.html").render(
         bank=bank, questions=questions, asked=asked, policy=policy, style=Markup(style), script=Markup(script),
-        data=Markup(_embedded(data)), marked=sum(bool(variants[0]["data"]["key"]) for variants in asked),
+        data=Markup(embedded(data)), marked=sum(bool(variants[0]["data"]["key"]) for variants in asked),
     )  # fmt: skip
     return page, len(questions)
 
@@ -95,11 +95,12 @@ def _item(item: Item, uid: str) -> dict[str, Any]:
     return {"uid": uid, "form": controls(item, uid), "data": data}
 
 
-def _hash(text: str) -> str:
+def hashed(text: str) -> str:
+    """Return what a content security policy calls a piece of script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _embedded(data: Any) -> str:
+def embedded(data: Any) -> str:
     """Return JSON that ends no script element before its time."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

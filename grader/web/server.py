@@ -214,7 +214,7 @@ def _page(name: str, desk: Desk | None, asked: Asked | None, status: int = 200, 
     token = desk.keys.form_token(asked.cookie) if desk and asked and asked.student else ""
     who = desk.name(asked.student) if desk and asked and asked.student and desk.roster is not None else ""
     page = templates().get_template(name)
-    title = desk.bank.title if desk else "Quiz"
+    title = (desk.title or desk.bank.title) if desk else "Quiz"
     return HTMLResponse(page.render(bank_title=title, token=token, who=who, states=STATES, **values), status)
 
 
@@ -251,7 +251,8 @@ def _front(desk: Desk, asked: Asked) -> Response:
 def _front_page(desk: Desk, asked: Asked, problem: str = "", status: int = 200) -> Response:
     latest = desk.latest(asked.student) if asked.student else None
     return _page(
-        "front.html", desk, asked, status, bank=desk.bank, rules=desk.rules, minutes=(desk.rules.time_limit or 0) / 60,
+        "front.html", desk, asked, status, about=desk.about or desk.bank.about, rules=desk.rules,
+        minutes=(desk.rules.time_limit or 0) / 60,
         questions=_count(desk), known=asked.student is not None, coded=desk.roster is not None, problem=problem,
         going=latest is not None and not latest.finished, taken=latest is not None,
         more=asked.student is None or desk.may_begin(asked.student), sittings=desk.sittings,
@@ -260,6 +261,8 @@ def _front_page(desk: Desk, asked: Asked, problem: str = "", status: int = 200) 
 
 def _count(desk: Desk) -> int:
     rules = desk.rules
+    if desk.draw is not None:
+        return len(desk.draw("", 0))
     return len(items(desk.bank, "count", tags=rules.tags, levels=rules.levels, n=rules.n))
 
 

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grader.course.catalog import Course
 from grader.course.identity import course_secret
@@ -15,7 +16,8 @@ from grader.course.misconceptions import load_misconceptions
 from grader.errors import QuizError
 from grader.gradebook.quizzes import QuizBook
 from grader.quiz.asking import items
-from grader.quiz.loading import load_bank
+from grader.quiz.model import Item
+from grader.quiz.offline import Quiz, items_of, load_quiz
 from grader.quiz.sitting import GRADED, PRACTICE, Rules
 from grader.submissions.roster import RosterEntry, read_roster
 from grader.web.access import Keys
@@ -42,12 +44,15 @@ class Plan:
 
 def desk_of(course: Course, plan: Plan, book: QuizBook) -> Desk:
     """Return the desk of a plan; raise CourseError, SubmissionError (the roster) and QuizError."""
-    bank = load_bank(course, plan.bank)
+    quiz = load_quiz(course, plan.bank)
+    bank = quiz.bank
+    if quiz.blueprint is not None and (plan.tags or plan.levels or plan.n):
+        raise QuizError(f"{quiz.id} is drawn by its blueprint", advice="Leave out --tag, --level and --n.")
     graded = plan.graded or bank.graded
     roster = None if plan.roster is None else {entry.id: entry.name for entry in read_roster(plan.roster)}
     if graded and roster is None:
         raise QuizError(
-            f"{bank.id} is graded, so it must be known who answers",
+            f"{quiz.id} is graded, so it must be known who answers",
             advice="Give the class with --roster, and hand out the codes that --codes writes.",
         )
     rules = Rules(
@@ -65,7 +70,7 @@ def desk_of(course: Course, plan: Plan, book: QuizBook) -> Desk:
     return Desk(
         bank=bank,
         book=book,
-        keys=Keys(course_secret(course), bank.id),
+        keys=Keys(course_secret(course), quiz.id),
         rules=rules,
         purpose=GRADED if graded else PRACTICE,
         roster=roster,
@@ -73,7 +78,20 @@ def desk_of(course: Course, plan: Plan, book: QuizBook) -> Desk:
         alike=not plan.shuffle,
         misconceptions=load_misconceptions(course),
         boxes=Boxes(tier=plan.tier),
+        **_drawn(course, quiz),
     )
+
+
+def _drawn(course: Course, quiz: Quiz) -> dict[str, Any]:
+    """Return what a desk has to know of a quiz that a blueprint draws; raise CourseError where it cannot be drawn."""
+    if quiz.blueprint is None:
+        return {}
+
+    def draw(student: str, number: int) -> tuple[Item, ...]:
+        return items_of(course, quiz, student, number)
+
+    draw("", 0)  # what cannot be drawn is told now, and not to the first student
+    return {"quiz": quiz.id, "title": quiz.title, "about": quiz.about, "draw": draw}
 
 
 def write_codes(desk: Desk, entries: list[RosterEntry], path: Path) -> None:
@@ -110,7 +128,7 @@ def serve_quiz(
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}"
         who = "everybody may practise" if desk.roster is None else f"{len(desk.roster)} students, each by a code"
-        say(f"{desk.bank.title}: {address} ({who})")
+        say(f"{desk.title or desk.bank.title}: {address} ({who})")
         say(f"Live view: {address}/live?token={desk.keys.live_token()}")
         say("Ctrl-C ends it. What was answered is kept, and the same command goes on.")
         config = uvicorn.Config(

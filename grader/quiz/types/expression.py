@@ -182,7 +182,8 @@ def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
         given = parse(text, there.alphabet)
         verdict = _verdict(given, there.key, there)
     except Unreadable as problem:
-        return marks.invalid("unreadable", f"{problem.pointed(text)}.".capitalize())
+        what = problem.pointed(text)
+        return marks.invalid("unreadable", f"{what[:1].upper()}{what[1:]}.")  # capitalize() would make W^T v w^t v
     evidence = {"text": text}
     if verdict is Verdict.EQUAL:
         return marks.right(evidence=evidence)

@@ -69,14 +69,14 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24] or "x"
 
 
-def _left(pair: Sequence[str]) -> tuple[str, str, str]:
+def left_of(pair: Sequence[str]) -> tuple[str, str, str]:
     """Return (id, left text, right text) of a pair."""
     return (pair[0], pair[1], pair[2]) if len(pair) == 3 else (_slug(pair[0]), pair[0], pair[1])
 
 
-def _rights(spec: Spec, name: str) -> dict[str, str]:
+def rights_of(spec: Spec, name: str) -> dict[str, str]:
     """Return right text -> its id, which tells nothing about the pairing."""
-    texts = list(dict.fromkeys([*(_left(pair)[2] for pair in spec.pairs), *spec.extra]))
+    texts = list(dict.fromkeys([*(left_of(pair)[2] for pair in spec.pairs), *spec.extra]))
     ranked = sorted(texts, key=lambda text: hashlib.sha256(f"{name}\0{text}".encode()).hexdigest())
     return {text: f"r{n}" for n, text in enumerate(ranked, 1)}
 
@@ -84,13 +84,13 @@ def _rights(spec: Spec, name: str) -> dict[str, str]:
 def view(item: Item) -> Mapping[str, Any]:
     """Return both sides, each in an order of its own."""
     spec = _spec(item)
-    rights = _rights(spec, item.question.name)
+    rights = rights_of(spec, item.question.name)
     listed = sorted(rights.items(), key=lambda one: int(one[1][1:]))
     mixed = Stream(f"rights\0{item.name}\0{item.shuffle}").shuffled(list(range(len(listed))))
     left = shuffled(item, len(spec.pairs), "lefts")
     more = " A right side may be used more than once, or not at all." if len(rights) != len(spec.pairs) else ""
     return {
-        "left": tuple(Choice(_left(spec.pairs[n])[0], marks.shown(item, _left(spec.pairs[n])[1])) for n in left),
+        "left": tuple(Choice(left_of(spec.pairs[n])[0], marks.shown(item, left_of(spec.pairs[n])[1])) for n in left),
         "options": tuple(Choice(listed[n][1], marks.shown(item, listed[n][0])) for n in mixed),
         "rule": f"Find what belongs together.{more}",
     }
@@ -98,15 +98,15 @@ def view(item: Item) -> Mapping[str, Any]:
 
 def _key(item: Item) -> dict[str, str]:
     spec = _spec(item)
-    rights = _rights(spec, item.question.name)
-    return {_left(pair)[0]: rights[_left(pair)[2]] for pair in spec.pairs}
+    rights = rights_of(spec, item.question.name)
+    return {left_of(pair)[0]: rights[left_of(pair)[2]] for pair in spec.pairs}
 
 
 def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
     """Mark a mapping left id -> right id; every left must have one."""
     spec = _spec(item)
     key = _key(item)
-    rights = _rights(spec, item.question.name)
+    rights = rights_of(spec, item.question.name)
     if not isinstance(response, dict) or not all(isinstance(one, str) for one in response.values()):
         raise Misread("Give every left side something on the right.")
     if any(left not in key for left in response) or any(one not in rights.values() for one in response.values()):
@@ -117,7 +117,7 @@ def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
     score = hits / len(key) if spec.scoring == "per-pair" else float(hits == len(key))
     feedback: list[str] = []
     held: list[str] = []
-    lefts = {_left(pair)[1]: _left(pair)[0] for pair in spec.pairs}
+    lefts = {left_of(pair)[1]: left_of(pair)[0] for pair in spec.pairs}
     for one in spec.wrong:
         if response.get(lefts.get(one.left, "")) == rights.get(one.right, "-"):
             feedback += [marks.shown(item, one.feedback)] if one.feedback else []
@@ -139,8 +139,8 @@ def wrong_responses(item: Item) -> Sequence[Expected]:
     """Return the key with each recognised wrong pairing, and everything moved on by one."""
     spec = _spec(item)
     key = _key(item)
-    rights = _rights(spec, item.question.name)
-    lefts = {_left(pair)[1]: _left(pair)[0] for pair in spec.pairs}
+    rights = rights_of(spec, item.question.name)
+    lefts = {left_of(pair)[1]: left_of(pair)[0] for pair in spec.pairs}
     found = []
     for n, one in enumerate(spec.wrong):
         if one.left in lefts and one.right in rights:
@@ -154,7 +154,7 @@ def wrong_responses(item: Item) -> Sequence[Expected]:
 
 def answer(item: Item) -> str:
     """Return the pairs, a line each."""
-    pairs = [_left(pair) for pair in _spec(item).pairs]
+    pairs = [left_of(pair) for pair in _spec(item).pairs]
     return "\n".join(f"- {marks.shown(item, left)} — {marks.shown(item, right)}" for _, left, right in pairs)
 
 
@@ -179,11 +179,11 @@ def lint(question: Question) -> Iterator[Fault]:
     assert isinstance(spec, Spec)
     seen: set[str] = set()
     for n, pair in enumerate(spec.pairs):
-        name = _left(pair)[0]
+        name = left_of(pair)[0]
         if name in seen:
             yield ("pairs", n), "duplicate-id", f"two left sides have the id '{name}': write [id, left, right]"
         seen.add(name)
-    pairs = {_left(pair)[1]: _left(pair)[2] for pair in spec.pairs}
+    pairs = {left_of(pair)[1]: left_of(pair)[2] for pair in spec.pairs}
     rights = [*pairs.values(), *spec.extra]
     for n, one in enumerate(spec.extra):
         if one in pairs.values():

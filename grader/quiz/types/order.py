@@ -59,7 +59,7 @@ class Spec(QuestionSpec):
                     )
             if block.distractor and block.after:
                 raise PydanticCustomError("blocks", f"block '{block.id}' belongs nowhere, so `after` means nothing")
-        if _closure(self) is None:
+        if closure(self) is None:
             raise PydanticCustomError("blocks", "the `after` of the blocks go round in a circle")
         return self
 
@@ -74,7 +74,7 @@ class Spec(QuestionSpec):
         return [*super().texts(), *own]
 
 
-def _closure(spec: Spec) -> dict[str, set[str]] | None:
+def closure(spec: Spec) -> dict[str, set[str]] | None:
     """Return block -> all that must come before it; None where that is a circle."""
     kept = [block for block in spec.blocks if not block.distractor]
     if all(block.after is None for block in kept):
@@ -116,7 +116,7 @@ def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
         raise Misread("There is no such block.")
     if len(set(given)) < len(given):
         raise Misread("Every block is used once at most.")
-    before = _closure(spec)
+    before = closure(spec)
     assert before is not None
     own = [one for one in given if one in before]
     strange = [known[one] for one in given if known[one].distractor]
@@ -153,7 +153,7 @@ def _longest(given: Sequence[str], before: Mapping[str, set[str]]) -> int:
 
 
 def _one_order(spec: Spec) -> list[str]:
-    before = _closure(spec)
+    before = closure(spec)
     assert before is not None
     placed: list[str] = []
     while len(placed) < len(before):
@@ -167,7 +167,7 @@ def keys(item: Item) -> Sequence[Response]:
     """Return a right order, and for a partial order another one where there is one."""
     spec = _spec(item)
     first = _one_order(spec)
-    before = _closure(spec)
+    before = closure(spec)
     assert before is not None
     for n in range(len(first) - 1):
         if first[n] not in before[first[n + 1]]:

@@ -83,7 +83,7 @@ def view(item: Item) -> Mapping[str, Any]:
     return {"fields": fields, "rule": f"Write each shape{how} like (2, 3), a number's as ()."}
 
 
-def _axes(texts: Sequence[Expr], item: Item, spec: Spec) -> list[tuple[int | None, ...]]:
+def axes_of(texts: Sequence[Expr], item: Item, spec: Spec) -> list[tuple[int | None, ...]]:
     """Return what identifies each axis: its size, or its values at random points where dims are symbolic."""
     if not spec.dims:
         found: list[tuple[int | None, ...]] = []
@@ -162,11 +162,11 @@ def _field(
     item: Item, spec: Spec, field: FieldSpec, given: list[tuple[int | None, ...]]
 ) -> tuple[float, str, list[str], list[str]]:
     """Return (score, note, feedback, misconceptions) of one field."""
-    key = _axes(field.answer, item, spec)
+    key = axes_of(field.answer, item, spec)
     if given == key:
         return 1.0, "key", [], []
     for one in spec.wrong:
-        if one.field in (None, field.id) and given == _axes(one.value, item, spec):
+        if one.field in (None, field.id) and given == axes_of(one.value, item, spec):
             said = [marks.shown(item, one.feedback)] if one.feedback else []
             credit = 0.0 if spec.scoring == "all-or-nothing" else one.credit
             return credit, marks.name_of(one), said, [one.misconception] if one.misconception else []
@@ -286,7 +286,7 @@ def lint(question: Question) -> Iterator[Fault]:
         places += [(("wrong", n, "value"), one.value) for n, one in enumerate(spec.wrong)]
         for loc, axes in places:
             try:
-                _axes(axes, item, spec)
+                axes_of(axes, item, spec)
             except (ArithmeticProblem, Unreadable) as problem:
                 yield loc, "expression", str(problem)
                 return

@@ -7,28 +7,6 @@
   const best = new Map();
   const SIGNS = { right: ["✓", "Right"], partial: ["◐", "Partly right"], wrong: ["✗", "Not right"], invalid: ["!", "Not an answer yet"], undecided: ["?", "Judge it yourself"] };
 
-  // the same response as the server makes of the same form
-  function responseOf(form, item) {
-    const sent = [...new FormData(form)], all = (name) => sent.filter(([key]) => key === name).map(([, value]) => value);
-    const named = (prefix) => {
-      const found = sent.filter(([key, value]) => key.startsWith(prefix) && value).map(([key, value]) => [key.slice(prefix.length), value]);
-      return found.length ? Object.fromEntries(found) : null;
-    };
-    switch (item.kind) {
-      case "option": return all("response")[0] ?? null;
-      case "options": { const found = all("response"); return found.length ? found : null; }
-      case "order": { const found = all("order"); return found.length ? found : null; }
-      case "match": return named("pair.");
-      case "fields": return named("field.");
-      case "matrix": {
-        const [rows, columns] = item.shape;
-        const cells = Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => (all(`cell.${i}.${j}`)[0] ?? "").trim()));
-        return cells.flat().some(Boolean) ? cells : null;
-      }
-      default: { const text = all("response")[0] ?? ""; return text.trim() ? text : null; }
-    }
-  }
-
   const element = (tag, content, html = false) => {
     const made = document.createElement(tag);
     if (html) made.innerHTML = content; else made.textContent = content;
@@ -36,7 +14,7 @@
   };
 
   function answer(form, item, name) {
-    const response = responseOf(form, item);
+    const response = Responses.of(form, item.kind, item.shape);
     let mark;
     if (response === null) mark = { status: "invalid", score: 0, feedback: [{ text: "There is no answer yet." }] };
     else if (item.key) mark = Marking.mark(item.type, response, item.key);

@@ -1,0 +1,160 @@
+"""The group `grader nbgrader`: a classroom that runs on nbgrader's own commands, graded by our engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from grader.cli.options import PATH, console, course_of, jobs_option, number, tier_option
+from grader.errors import CourseError
+
+if TYPE_CHECKING:
+    from grader.exchange.nbgrader.folder import Laid
+
+UNGRADED_EXIT = 3
+#: what the extra `nbgrader` brings
+EXTRA = frozenset({"nbgrader", "nbconvert", "nbformat", "traitlets", "sqlalchemy", "alembic", "jupyter_core"})
+
+
+class NbgraderGroup(click.Group):
+    """Tell in one line what the extra would bring, and what to do about an unknown command."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in EXTRA:
+                raise
+            raise CourseError(
+                f"this needs {error.name}, which is not installed",
+                advice='Install it with: python -m pip install "unrolled[nbgrader]"',
+            ) from error
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Tell an unknown command with the nearest known one."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.commands, 1)
+            hint = f" Did you mean `{near[0]}`?" if near else " `grader nbgrader --help` lists the commands."
+            raise click.UsageError(f"there is no command `nbgrader {args[0]}`.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=NbgraderGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def nbgrader() -> None:
+    """Run the class on nbgrader, graded by the sandboxed engine.
+
+    \b
+    Example:
+      grader nbgrader init classroom --roster roster.csv
+      grader nbgrader autograde bptt --dir classroom
+    """
+
+
+@nbgrader.command()
+@click.argument("folder", type=PATH, metavar="DIR")
+@click.option("--roster", type=PATH, help="CSV with ids and names; these students go into nbgrader's database.")
+@click.option("--course-id", default=None, help="nbgrader's name of the course; by default that of DIR.")
+@click.pass_context
+def init(ctx: click.Context, folder: Path, roster: Path | None, course_id: str | None) -> int:
+    """Make DIR a course folder of nbgrader: settings, source notebooks, database, students.
+
+    Run it again to bring it up to date. What you have edited in it is left as it is, and named.
+
+    \b
+    Example:
+      grader nbgrader init classroom --roster roster.csv --course-id rnn
+    """
+    from grader.exchange.nbgrader.folder import lay_folder
+    from grader.submissions.roster import read_roster
+
+    course = course_of(ctx)
+    entries = read_roster(roster) if roster else []
+    _say(lay_folder(course, folder, course_id, entries))
+    if entries:
+        click.echo(f"{len(entries)} students are in nbgrader's database.")
+    click.echo(f"Next: cd {folder} && nbgrader generate_assignment {course.ids[0]}")
+    return 0
+
+
+@nbgrader.command()
+@click.argument("assignments", nargs=-1, metavar="[ASSIGNMENT]...")
+@click.option("--into", "folder", type=PATH, default=Path(), help="The course folder, by default this one.")
+@click.option("--force", is_flag=True, help="Overwrite also what was edited there.")
+@click.pass_context
+def build(ctx: click.Context, assignments: tuple[str, ...], folder: Path, force: bool) -> int:
+    """Write the source notebooks of each ASSIGNMENT (by default of all) into a course folder.
+
+    \b
+    Example:
+      grader nbgrader build bptt lstm --into classroom
+    """
+    from grader.exchange.nbgrader.folder import build_sources
+
+    course = course_of(ctx)
+    chosen = [course.assignment(name) for name in assignments] if assignments else list(course.assignments())
+    done = build_sources(course, folder, chosen, force=force)
+    _say(done)
+    return 1 if any(laid.what.startswith("edited") for laid in done) else 0
+
+
+def _say(done: list[Laid]) -> None:
+    changed = [laid for laid in done if laid.what != "as it was"]
+    for laid in changed:
+        click.echo(f"{laid.path}: {laid.what}")
+    if not changed:
+        click.echo("Everything is up to date.")
+
+
+@nbgrader.command()
+@click.argument("assignment")
+@click.option("--dir", "folder", type=PATH, default=Path(), help="The course folder, by default this one.")
+@jobs_option
+@tier_option
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.pass_context
+def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier: str | None, quiet: bool) -> int:
+    """Grade what was collected of ASSIGNMENT, the whole class in parallel, into nbgrader's database.
+
+    It does what `nbgrader autograde` does in that folder, faster. After an interruption the same command goes on
+    where it stopped; what is ungraded is tried again.
+
+    \b
+    Exit code: 0 all graded, 1 an error, 2 wrong usage, 3 some are ungraded, 130 interrupted.
+
+    \b
+    Example:
+      grader nbgrader autograde bptt --dir classroom --jobs 4
+    """
+    from grader.cli.instructor import announce
+    from grader.cli.progress import ClassProgress
+    from grader.exchange.nbgrader.autograding import autograde as grade_class
+    from grader.reports.terminal import class_table
+
+    if number(tier) == 0:
+        raise click.UsageError("tier 0 does not protect the grades that nbgrader releases; choose 1 or 2")
+    err = console(stderr=True)
+    with ClassProgress(quiet=quiet) as progress:
+        done = grade_class(
+            course_of(ctx),
+            assignment,
+            folder,
+            jobs=jobs,
+            tier=number(tier),
+            on_start=lambda todo, skipped: progress.begin(todo, 0),
+            on_ready=lambda ready: announce(ready, err),
+            on_report=progress.report,
+            on_warning=lambda text: err.print(" ".join(text.split()), markup=False),
+        )
+    class_table(list(done.reports), [], console())
+    for line in done.failed:
+        click.echo(f"nbgrader: {' '.join(line.split())}", err=True)
+    if done.failed:
+        return 1
+    return UNGRADED_EXIT if any(report.outcome == "ungraded" for report in done.reports) else 0

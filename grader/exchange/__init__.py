@@ -1,0 +1,1 @@
+"""Formats and programs of other systems: what goes out to them, and what comes back."""

@@ -1,0 +1,235 @@
+"""What nbgrader's autograde reads and writes notebooks through: it grades the class first, then rebuilds each one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbconvert.exporters import NotebookExporter
+from nbformat.notebooknode import NotebookNode, from_dict
+from nbgrader.api import Gradebook, MissingEntry
+from nbgrader.converters.base import NbGraderException
+from nbgrader.utils import rmtree
+from traitlets import Integer, Unicode
+
+from grader.course.assignment import Assignment
+from grader.course.catalog import find_course
+from grader.course.misconceptions import load_misconceptions
+from grader.errors import GraderError
+from grader.exchange.nbgrader.rebuild import OfficialCell, rebuild
+from grader.exchange.nbgrader.source import official_order
+from grader.exchange.nbgrader.tidy import without_links
+from grader.exchange.nbgrader.work import Work, grade_folders
+
+WORK = "unrolled"  # where the preprocessors find a student's turn among nbconvert's resources
+# what a link must not begin with; a space keeps Markdown from making a link of it
+_SCRIPT_LINK = re.compile(r"(javascript|vbscript|data)[\\\s]*:", re.IGNORECASE)
+STAMP_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Everything about the student whose notebook is being converted."""
+
+    assignment: Assignment
+    work: Work
+    notes: tuple[str, ...]
+    reading: Mapping[str, str]
+    stamp: Mapping[str, str]
+
+
+def why_not(text: str) -> NbGraderException:
+    """Return nbgrader's own exception with one line."""
+    return NbGraderException(" ".join(text.split()))
+
+
+class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has no types
+    """Read what students handed in without believing it, and hand official cells on."""
+
+    course = Unicode("", help="Folder that holds assignments/ and solutions/.").tag(config=True)
+    gradebook = Unicode("", help="Our gradebook: a file or a URL; by default in the course's state.").tag(config=True)
+    jobs = Integer(0, help="Submissions graded at the same time; 0 is the number of cores.").tag(config=True)
+    tier = Integer(-1, help="Sandbox: 1 or 2; -1 is the strongest of them.").tag(config=True)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Grade the class that the converter is about to convert."""
+        super().__init__(*args, **kwargs)
+        self._work: dict[str, Work] = {}
+        self._notes: dict[str, tuple[str, ...]] = {}
+        self._official: list[OfficialCell] = []
+        try:
+            self._grade()
+        except GraderError as error:
+            self.log.error("%s", error)
+            raise why_not(str(error)) from None
+
+    # --- before the first notebook ---------------------------------------------------------------------------
+
+    def _grade(self) -> None:
+        converter = self.parent
+        directory = converter.coursedir
+        course = find_course(Path(self.course) if self.course else None)
+        self._assignment = self._known(course, directory.assignment_id)
+        self._reading = {key: m.read for key, m in load_misconceptions(course).items()}
+        self._add_modules(converter)
+        folders = {_student(converter, folder): Path(folder) for folder in converter.assignments}
+        for student, folder in folders.items():
+            for line in without_links(folder):
+                self.log.warning("%s: %s", student, line)
+        told = {"done": 0, "todo": 0}
+
+        def started(todo: int, skipped: int) -> None:
+            told["todo"] = todo
+            self.log.info("%d submissions to grade, %d graded before", todo, skipped)
+
+        def reported(report: Any) -> None:
+            told["done"] += 1
+            score = "ungraded" if report.outcome != "graded" else f"{report.earned:g}/{report.possible:g}"
+            self.log.info("Graded %d of %d: %r %s", told["done"], told["todo"], report.student, score)
+
+        self._work = grade_folders(
+            course,
+            self._assignment,
+            folders,
+            (self.gradebook if "://" in self.gradebook else Path(self.gradebook))
+            if self.gradebook
+            else course.state / "gradebook.db",
+            jobs=self.jobs or os.cpu_count() or 1,
+            tier=self.tier if self.tier > 0 else None,
+            on_start=started,
+            on_report=reported,
+        )
+        for student in folders:
+            self._clear_unfinished(student)
+
+    def _known(self, course: Any, name: str) -> Assignment:
+        if name not in course.ids:
+            raise GraderError(
+                f"`{name}` is no assignment of this course, so it is not graded here: nothing of it was executed",
+                where=course.root,
+                advice="Grade other assignments in a course folder of their own",
+            )
+        chosen: Assignment = course.assignment(name)
+        return chosen
+
+    def _add_modules(self, converter: Any) -> None:
+        """Let students take part who handed in the module without a notebook: nbgrader looks for notebooks only."""
+        import glob
+
+        directory = converter.coursedir
+        pattern = directory.format_path(directory.submitted_directory, directory.student_id, directory.assignment_id)
+        for folder in sorted(glob.glob(pattern)):
+            if folder not in converter.assignments and os.path.lexists(os.path.join(folder, self._assignment.module)):
+                converter.assignments[folder] = [os.path.join(folder, self._assignment.notebook)]
+
+    def _clear_unfinished(self, student: str) -> None:
+        """Remove a graded notebook that was cut short, is ungraded, or is about other work, suite or seed.
+
+        nbgrader passes over every student with a folder in `autograded`, whatever is in it.
+        """
+        directory = self.parent.coursedir
+        folder = Path(directory.format_path(directory.autograded_directory, student, directory.assignment_id))
+        if not folder.exists() or directory.notebook_id != "*":
+            return
+        path = folder / self._assignment.notebook
+        try:
+            found = None
+            if path.stat().st_size <= STAMP_BYTES:
+                found = json.loads(path.read_bytes())["metadata"]["unrolled"]["graded"]
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            found = None
+        if found != self._stamp(student) or found["outcome"] != "graded":
+            self.log.info("%s is graded again: what lies in %s is not finished or not current", student, folder)
+            rmtree(str(folder))
+
+    def _stamp(self, student: str) -> dict[str, str]:
+        report = self._work[student].report
+        return {
+            "submission": report.submission,
+            "fingerprint": report.fingerprint,
+            "seed_id": report.seed_id,
+            "outcome": report.outcome,
+        }
+
+    # --- each notebook ---------------------------------------------------------------------------------------
+
+    def turn(self, resources: Mapping[str, Any]) -> Turn:
+        """Return everything about the student whose notebook is being converted."""
+        student = resources["nbgrader"]["student"]
+        return Turn(
+            self._assignment, self._work[student], self._notes.get(student, ()), self._reading, self._stamp(student)
+        )
+
+    def from_filename(
+        self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """Convert one notebook: what was handed in is rebuilt, what we have written ourselves is read as it is."""
+        if not self.parent._sanitizing or resources is None:
+            return super().from_filename(filename, resources=resources, **kw)  # type: ignore[no-any-return]
+        student = resources["nbgrader"]["student"]
+        rebuilt = rebuild(self._official_cells(resources), self._work[student].handed_in.cells)
+        self._notes[student] = tuple(rebuilt.notes)
+        for line in rebuilt.notes:
+            self.log.warning("%s: %s", student, line)
+        book = {
+            "cells": [self._harmless(cell) for cell in rebuilt.cells],
+            "metadata": {},
+            "nbformat": 4,
+            "nbformat_minor": 4,
+        }
+        book["metadata"] = {"kernelspec": self._kernelspec, "language_info": {"name": "python"}}
+        nb: NotebookNode = from_dict(book)
+        return self.from_notebook_node(nb, resources=resources, **kw)  # type: ignore[no-any-return]
+
+    def _official_cells(self, resources: Mapping[str, Any]) -> list[OfficialCell]:
+        if self._official:
+            return self._official
+        about = resources["nbgrader"]
+        with Gradebook(about["db_url"]) as gradebook:
+            try:
+                notebook = gradebook.find_notebook(about["notebook"], about["assignment"])
+            except MissingEntry:
+                raise why_not(
+                    f"{about['notebook']} is not in the database: run `nbgrader generate_assignment`"
+                ) from None
+            self._kernelspec = json.loads(notebook.kernelspec or "{}")
+            worth = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
+            answers = {cell.name for cell in notebook.solution_cells}
+            cells = [
+                OfficialCell(
+                    cell.name,
+                    cell.cell_type,
+                    cell.source,
+                    bool(cell.locked),
+                    cell.name in answers,
+                    worth.get(cell.name),
+                    cell.checksum,
+                )
+                for cell in notebook.source_cells
+            ]
+        rank = {grade_id: number for number, grade_id in enumerate(official_order(self._assignment))}
+        self._official = sorted(cells, key=lambda cell: rank.get(cell.grade_id, len(rank)))
+        return self._official
+
+    def _harmless(self, cell: dict[str, Any]) -> dict[str, Any]:
+        """Return a cell whose prose cannot act in the browser of whoever grades it."""
+        if cell["cell_type"] == "code" or cell["metadata"].get("nbgrader", {}).get("locked"):
+            return cell
+        from nbconvert.preprocessors.sanitize import SanitizeHTML
+
+        text = "" if cell["cell_type"] == "raw" else SanitizeHTML().sanitize_html_tags(cell["source"])
+        return {**cell, "source": _SCRIPT_LINK.sub(r"\1 :", text)}
+
+
+def _student(converter: Any, folder: str) -> str:
+    """Return nbgrader's id of the student whose folder it is."""
+    pattern = converter._format_source("(?P<assignment_id>.*)", "(?P<student_id>.*)", escape=True)
+    match = re.match(pattern, folder)
+    if match is None:
+        raise GraderError(f"whose folder is {folder}?", advice="See CourseDirectory.directory_structure")
+    return match["student_id"]

@@ -1,0 +1,98 @@
+"""What replaces nbgrader's Execute: cells get the engine's outputs, and the database the engine's scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbformat.notebooknode import NotebookNode, from_dict
+from nbgrader import utils
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor, SaveAutoGrades
+
+from grader.exchange.nbgrader.cell_feedback import part_outputs, part_score, summary_cell
+from grader.exchange.nbgrader.exporter import WORK, HardenedExporter, Turn, why_not
+from grader.exchange.nbgrader.source import part_of
+
+Resources = dict[str, Any]
+
+
+class GradeOutside(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has no types
+    """Show in every cell with points what the engine found; execute nothing."""
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Fill in outputs, put the summary at the top and stamp the notebook as graded."""
+        exporter = self.parent
+        if not isinstance(exporter, HardenedExporter):
+            raise why_not("GradeOutside works with HardenedExporter only: call configure(c) in nbgrader_config.py")
+        turn = exporter.turn(resources)
+        resources[WORK] = turn
+        report = turn.work.report
+        for cell in nb.cells:
+            if cell.cell_type != "code":
+                continue
+            cell.outputs, cell.execution_count = [], None
+            if not utils.is_grade(cell):
+                continue
+            part = part_of(cell.metadata.nbgrader.grade_id, turn.assignment)
+            if part is not None:
+                cell.outputs = [from_dict(output) for output in part_outputs(report, part, turn.reading)]
+        nb.cells.insert(0, from_dict(summary_cell(turn.work, turn.assignment, turn.notes, turn.reading)))
+        nb.metadata["unrolled"] = {"assignment": turn.assignment.id, "graded": turn.stamp}
+        return nb, resources
+
+
+class SaveScores(SaveAutoGrades):  # type: ignore[misc]
+    """Write the engine's scores: of every cell with points, whatever became of it in the notebook."""
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Save scores and comments in one transaction."""
+        turn: Turn = resources[WORK]
+        about = resources["nbgrader"]
+        with Gradebook(about["db_url"]) as gradebook:
+            notebook = gradebook.find_submission_notebook(about["notebook"], about["assignment"], about["student"])
+            for grade in notebook.grades:
+                part = part_of(grade.name, turn.assignment)
+                if part is None:
+                    self._by_hand(grade, nb)
+                else:
+                    grade.auto_score = _scaled(part_score(turn.work.report, part), part.points, grade.max_score)
+                grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
+            cells = {cell.metadata.nbgrader.grade_id: cell for cell in nb.cells if utils.is_solution(cell)}
+            for comment in notebook.comments:
+                cell = cells.get(comment.name)
+                untouched = cell is not None and cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
+                comment.auto_comment = "No response." if untouched else None
+            gradebook.db.commit()
+        return nb, resources
+
+    def _by_hand(self, grade: Any, nb: NotebookNode) -> None:
+        """Score a cell that the instructor added: an untouched answer is a zero, the rest is graded by hand."""
+        for cell in nb.cells:
+            if utils.is_grade(cell) and cell.metadata.nbgrader.grade_id == grade.name and utils.is_solution(cell):
+                grade.auto_score, _ = utils.determine_grade(cell, self.log)
+                return
+        grade.auto_score = None
+
+
+def _scaled(earned: float | None, possible: float, shown: float) -> float | None:
+    """Return a part's score in the points of its cell, should the instructor have changed those."""
+    if earned is None or possible == shown:
+        return earned
+    return earned * shown / possible
+
+
+class GetScores(GetGrades):  # type: ignore[misc]
+    """Refuse a feedback page for what is not graded yet: nbgrader would show a missing score as 0."""
+
+    def preprocess(self, nb: NotebookNode, resources: Resources) -> tuple[NotebookNode, Resources]:
+        """Fill in the scores from the database."""
+        graded = nb.metadata.get("unrolled", {}).get("graded", {})
+        if graded.get("outcome") == "ungraded":
+            about = resources["nbgrader"]
+            with Gradebook(about["db_url"]) as gradebook:
+                notebook = gradebook.find_submission_notebook(about["notebook"], about["assignment"], about["student"])
+                open_ = [g.name for g in notebook.grades if g.auto_score is None and g.manual_score is None]
+            if open_:
+                raise why_not(f"the work of {about['student']} is not graded yet, so there is no feedback page")
+        filled: tuple[NotebookNode, Resources] = super().preprocess(nb, resources)
+        return filled
