@@ -16,7 +16,7 @@ from grader.exchange.nbgrader.source import official_order, source_notebook
 from grader.sandbox.bubblewrap import find_program
 from grader.sandbox.inside.lockdown import landlock_version
 
-from .conftest import TINY, TinyCourse, Told
+from .conftest import TINY, TinyCourse, Told, clean_environment, command, told
 from .nbgrader_class import Classroom, filled, standing_in
 
 pytest.importorskip("nbgrader")
@@ -191,3 +191,15 @@ def test_a_check_cell_never_gives_points_in_a_folder_without_our_settings() -> N
     assert done.returncode == 0
     assert done.stdout == ""
     assert "Nothing was graded" in " ".join(done.stderr.split())
+
+
+def test_in_the_course_folder_the_settings_name_the_course(room: Classroom) -> None:
+    """The docs' own commands: stand in the classroom and name no course."""
+    room.lay()
+    where = clean_environment({"GRADER_STATE": str(room.course.state)})
+    done = told(command("nbgrader", "autograde", TINY), cwd=room.folder, env=where)
+    assert "nobody has handed in" in done.error
+    assert told(command("nbgrader", "build"), cwd=room.folder, env=where).code == 0
+    settings = room.folder / "nbgrader_config.py"
+    settings.write_text(settings.read_text(encoding="utf-8") + "\n1 / 0\n", encoding="utf-8")
+    assert "ZeroDivisionError" in told(command("nbgrader", "autograde", TINY), cwd=room.folder, env=where).error

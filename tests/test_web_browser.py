@@ -234,6 +234,7 @@ def test_a_quiz_by_keyboard_through_every_mishap(browser: Any, tmp_path: Path) -
         hand.tab_to(tag="BUTTON", text="Begin")
         hand.press("Enter")
         page.wait_for_url("**/question/1")
+        page.locator("header .who", has_text="Student One").wait_for()  # without a reload
 
         with QuizBook.open(tmp_path / "state" / "gradebook.db") as book:
             (record,) = book.sittings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from grader.cli.options import PATH, console, course_of, jobs_option, number, ti
 from grader.errors import CourseError
 
 if TYPE_CHECKING:
+    from grader.course.catalog import Course
     from grader.exchange.nbgrader.folder import Laid
 
 UNGRADED_EXIT = 3
@@ -97,11 +99,23 @@ def build(ctx: click.Context, assignments: tuple[str, ...], folder: Path, force:
     """
     from grader.exchange.nbgrader.folder import build_sources
 
-    course = course_of(ctx)
+    course = _course(ctx, folder)
     chosen = [course.assignment(name) for name in assignments] if assignments else list(course.assignments())
     done = build_sources(course, folder, chosen, force=force)
     _say(done)
     return 1 if any(laid.what.startswith("edited") for laid in done) else 0
+
+
+def _course(ctx: click.Context, folder: Path) -> Course:
+    """Return the course that the command line names, else the one that the settings of a course folder name."""
+    from grader.course.catalog import find_course
+    from grader.exchange.nbgrader.folder import configured_course
+
+    if ctx.find_root().obj is None and "GRADER_COURSE" not in os.environ:
+        named = configured_course(folder)
+        if named is not None:
+            return find_course(named)
+    return course_of(ctx)
 
 
 def _say(done: list[Laid]) -> None:
@@ -142,7 +156,7 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
     err = console(stderr=True)
     with ClassProgress(quiet=quiet) as progress:
         done = grade_class(
-            course_of(ctx),
+            _course(ctx, folder),
             assignment,
             folder,
             jobs=jobs,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from grader.course.assignment import Assignment
 from grader.course.catalog import Course
@@ -62,8 +63,8 @@ def lay_folder(course: Course, folder: Path, course_id: str | None, roster: Sequ
             f"`configure(c, course={str(course.root)!r})` to it, then run this again",
         )
     done += build_sources(course, folder, course.assignments(), force=False)
-    with _settings(folder) as db_url:
-        _add_students(db_url, name, roster)
+    with settings(folder) as app:
+        _add_students(app.coursedir.db_url, name, roster)
     return done
 
 
@@ -142,8 +143,8 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _settings(folder: Path) -> Iterator[str]:
-    """Yield the address of nbgrader's database, as the folder's settings have it."""
+def settings(folder: Path) -> Iterator[Any]:
+    """Stand in a course folder and yield nbgrader's application with its settings; raise GraderError."""
     from nbgrader.apps import NbGrader
 
     with inside(folder):
@@ -154,7 +155,7 @@ def _settings(folder: Path) -> Iterator[str]:
             raise GraderError(
                 f"the settings cannot be read: {type(error).__name__}: {error}", where=folder / CONFIG
             ) from None
-        yield app.coursedir.db_url
+        yield app
 
 
 def _add_students(db_url: str, course_id: str, roster: Sequence[RosterEntry]) -> None:
@@ -168,3 +169,23 @@ def _add_students(db_url: str, course_id: str, roster: Sequence[RosterEntry]) ->
             given = {key: value for key, value in about.items() if value}
             if entry.id not in known or given:
                 gradebook.update_or_create_student(entry.id, **given)
+
+
+def configured_course(folder: Path) -> Path | None:
+    """Return the course that the settings of a course folder name, None where there are no settings of ours.
+
+    The settings are Python: they are run, as nbgrader runs them. Raises GraderError where they cannot be.
+    """
+    from traitlets.config.loader import PyFileConfigLoader
+
+    if not (folder / CONFIG).is_file():
+        return None
+    try:
+        named = PyFileConfigLoader(CONFIG, path=str(folder.resolve())).load_config().HardenedExporter.get("course")
+    except Exception as error:  # whatever the instructor wrote there
+        raise GraderError(
+            f"these settings cannot be read: {type(error).__name__}: {error}",
+            where=folder / CONFIG,
+            advice="Mend them.",
+        ) from error
+    return Path(named) if isinstance(named, str) else None

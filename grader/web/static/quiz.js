@@ -36,6 +36,8 @@
 
   function show(html, url) {
     const page = new DOMParser().parseFromString(html, "text/html");
+    // the head tells who is here, which changes when one comes in
+    document.querySelector("header").replaceWith(document.adoptNode(page.querySelector("header")));
     document.getElementById("main").replaceWith(document.adoptNode(page.getElementById("main")));
     document.title = page.title;
     const path = new URL(url).pathname;
