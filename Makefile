@@ -1,6 +1,7 @@
 # `make demo` and `make test` do all the set-up themselves, in $(VENV), and touch nothing else. No root is needed.
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 CONSTRAINTS ?= constraints.txt
 override BIN := $(abspath $(VENV))/bin
 # what the grader or pip may be told by the shell that make runs in must not change what is tested
@@ -14,6 +15,7 @@ help:
 	@echo "make test       set up, then lint, types, all tests, and a quick look at the suites"
 	@echo "make test-full  make test, then the suites proved in full on 20 seeds"
 	@echo "make lint       ruff and mypy only"
+	@echo "JOBS=4 runs the tests in so many processes (by default as many as there are cores)"
 	@echo "PYTHON=python3.12 chooses the Python (3.11 or newer), VENV=DIR where its environment goes"
 
 # Where python -m venv fails half-way (Debian without python3-venv), what it left is removed: the next try must
@@ -52,7 +54,7 @@ test: lint
 	$(BIN)/grader build --check $(QUICK)
 	$(BIN)/grader verify $(QUICK) --seeds 2 --sample 4 --training none
 	$(BIN)/grader quiz check
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-full: test
 	$(BIN)/grader verify --seeds 20 --checks
