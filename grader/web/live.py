@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,9 @@ from grader.web.desk import Desk
 #: how many different answers to a question are listed
 MOST = 6
 LONGEST = 80
+#: stands in a prompt for what differs from student to student
+GAP = "…"
+_FILLED_IN = re.compile(r"\{\{[^{}]*\}\}")
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _tallies(desk: Desk, records: Sequence[SittingRecord], answers: dict[str, li
         found.append(
             Tally(
                 question.name,
-                _cut(typesetting.plain(expand(question.prompt, question.macros))),
+                _cut(typesetting.plain(expand(_FILLED_IN.sub(GAP, question.prompt), question.macros))),
                 len(given),
                 sum(answer.score for answer in given) / len(given),
                 dict(Counter(answer.status for answer in given)),
