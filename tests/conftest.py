@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -322,3 +325,70 @@ class Processes:
 def processes() -> Processes:
     """Give what a test needs to start processes of its own."""
     return Processes()
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------
+
+
+def _program(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Give the URL of a PostgreSQL server: the one that UNROLLED_TEST_POSTGRES names, or one started here."""
+    pytest.importorskip("psycopg", reason="psycopg 3 is not installed")
+    if given_url := os.environ.get("UNROLLED_TEST_POSTGRES"):
+        yield given_url.rstrip("/")  # without a database: postgresql://user@host:port
+        return
+    initdb, program = _program("initdb"), _program("postgres")
+    if initdb is None or program is None:
+        pytest.skip("no PostgreSQL server is installed")
+    # PostgreSQL refuses to run as root, and pytest's folders are closed to everyone else.
+    as_whom: dict[str, Any] = {"user": "nobody", "group": 65534, "extra_groups": ()} if os.geteuid() == 0 else {}
+    folder = Path(tempfile.mkdtemp(prefix="unrolled-postgres-"))
+    if as_whom:
+        shutil.chown(folder, "nobody")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    running = None
+    try:
+        subprocess.run(
+            [initdb, "-D", folder / "data", "-U", "grader", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True,
+            **quiet,
+            **as_whom,
+        )
+        options = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
+        # The shell waits for its input to end, so that the server ends with pytest even if pytest is killed.
+        running = subprocess.Popen(
+            ["sh", "-c", '"$@" & read _; kill -INT $!; wait', "sh", program, "-D", folder / "data"]
+            + [part for option in options for part in ("-c", option)],
+            stdin=subprocess.PIPE,
+            **quiet,
+            **as_whom,
+        )
+        url = f"postgresql://grader@127.0.0.1:{port}"
+        _wait_for(url)
+        yield url
+    finally:
+        if running is not None:
+            assert running.stdin is not None
+            running.stdin.close()
+            running.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(url: str) -> None:
+    import psycopg
+
+    for _ in range(300):
+        try:
+            psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.1)
+    pytest.skip("PostgreSQL does not start here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import html
+import io
 import json
 import os
 import re
@@ -11,7 +12,7 @@ import sqlite3
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +77,18 @@ class Classroom:
     def grader(self, *arguments: str | Path, seconds: float = 600) -> Told:
         """Run our command line as a process."""
         return told(command(*arguments), cwd=self.top, env=self.env, seconds=seconds)
+
+    def grader_here(self, *arguments: str | Path) -> Told:
+        """Run our command line in this process: the same code, without a start-up."""
+        from grader.cli.main import run
+
+        out, err = io.StringIO(), io.StringIO()
+        with environment(self.env), standing_in(self.top), redirect_stdout(out), redirect_stderr(err):
+            try:
+                run([*map(str, arguments)])
+            except SystemExit as ended:
+                return Told(int(ended.code or 0), out.getvalue(), err.getvalue())
+        raise AssertionError("the command line did not end")
 
     def nbgrader(self, *arguments: str | Path, cwd: Path | None = None, seconds: float = 600) -> Told:
         """Run nbgrader as a process."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
-import tempfile
 import textwrap
-import time
 import uuid
 from pathlib import Path
 
@@ -21,72 +19,10 @@ from hypothesis import strategies as st
 from grader.checking.report import CheckResult, Diagnosis, Outcome, PartResult, Report
 from grader.errors import GradebookError
 from grader.gradebook import Gradebook
+from grader.gradebook.classroom import Cell, ClassroomBook, ClassroomScore
 from grader.submissions.submission import Submission
 
 # --- a gradebook of each kind ---------------------------------------------------------------------
-
-
-def _program(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
-
-
-@pytest.fixture(scope="module")
-def server():
-    """Give the URL of a PostgreSQL server: the one that UNROLLED_TEST_POSTGRES names, or one started here."""
-    pytest.importorskip("psycopg", reason="psycopg 3 is not installed")
-    if given_url := os.environ.get("UNROLLED_TEST_POSTGRES"):
-        yield given_url.rstrip("/")  # without a database: postgresql://user@host:port
-        return
-    initdb, postgres = _program("initdb"), _program("postgres")
-    if initdb is None or postgres is None:
-        pytest.skip("no PostgreSQL server is installed")
-    # PostgreSQL refuses to run as root, and pytest's folders are closed to everyone else.
-    as_whom = {"user": "nobody", "group": 65534, "extra_groups": ()} if os.geteuid() == 0 else {}
-    folder = Path(tempfile.mkdtemp(prefix="unrolled-postgres-"))
-    if as_whom:
-        shutil.chown(folder, "nobody")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    running = None
-    try:
-        subprocess.run(
-            [initdb, "-D", folder / "data", "-U", "grader", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            check=True,
-            **quiet,
-            **as_whom,
-        )
-        options = (f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
-        # The shell waits for its input to end, so that the server ends with pytest even if pytest is killed.
-        running = subprocess.Popen(
-            ["sh", "-c", '"$@" & read _; kill -INT $!; wait', "sh", postgres, "-D", folder / "data"]
-            + [part for option in options for part in ("-c", option)],
-            stdin=subprocess.PIPE,
-            **quiet,
-            **as_whom,
-        )
-        url = f"postgresql://grader@127.0.0.1:{port}"
-        _wait_for(url)
-        yield url
-    finally:
-        if running is not None:
-            running.stdin.close()
-            running.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait_for(url: str) -> None:
-    import psycopg
-
-    for _ in range(300):
-        try:
-            psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
-            return
-        except psycopg.OperationalError:
-            time.sleep(0.1)
-    pytest.skip("PostgreSQL does not start here")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +42,7 @@ def new_target(request, tmp_path_factory):
         return f"{server_url}/postgres?options=-csearch_path%3D{schema}"
 
     made: list[str] = []
-    server_url = request.getfixturevalue("server") if request.param == "postgresql" else ""
+    server_url = request.getfixturevalue("postgres") if request.param == "postgresql" else ""
     yield name
     if made:
         import psycopg
@@ -458,6 +394,7 @@ WRITER = textwrap.dedent(
     import sys
     from grader.checking.report import CheckResult, Outcome, PartResult, Report
     from grader.gradebook import Gradebook
+from grader.gradebook.classroom import Cell, ClassroomBook, ClassroomScore
     from grader.submissions.submission import Submission
 
     target, run, prefix, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -590,9 +527,9 @@ def test_a_server_that_is_not_there_is_one_line_without_the_password():
     assert "\n" not in message
 
 
-def test_a_database_that_does_not_exist_is_one_line(server):
+def test_a_database_that_does_not_exist_is_one_line(postgres):
     with pytest.raises(GradebookError, match=r"cannot be reached .*does not exist"):
-        Gradebook.open(f"{server}/nothing_of_this_name")
+        Gradebook.open(f"{postgres}/nothing_of_this_name")
 
 
 @pytest.mark.parametrize("new_target", ["postgresql"], indirect=True)
@@ -611,4 +548,49 @@ def test_postgresql_says_when_another_holds_the_lock_or_writing_is_refused(new_t
     with Gradebook.open(f"{target}%20-cdefault_transaction_read_only%3Don") as book:
         with pytest.raises(GradebookError, match="does not let you write"):
             book.record(other, report(other), "run")
+        assert book.report_of("bptt", "s001") == report(handed_in)
+
+
+# --- scores of a classroom system -----------------------------------------------------------------
+
+
+@both
+def test_classroom_scores_are_kept_where_they_change_and_the_last_one_counts(new_target):
+    cells = (Cell("part-one", 2.0, None, None, 2.0), Cell("part-two", 0.5, 1.0, 0.25, 1.0))
+    first = ClassroomScore(
+        "s001", "bptt", "classroom", "graded", 3.0, 3.0, 2.5, 0.25, 0.25, True,
+        "2026-01-05T12:00:00+00:00", "2026-01-01T12:00:00+00:00", 3600.0, cells,
+    )  # fmt: skip
+    other = ClassroomScore("s002", "quiz-final", "grader", "ungraded")
+    target = new_target()
+    with ClassroomBook.open(target) as book:
+        assert book.record_scores([first, other]) == [first, other]
+        assert book.record_scores([other, first]) == []
+        later = dataclasses.replace(first, late_penalty=1.0, score=2.25)
+        assert book.record_scores([later, other]) == [later]
+        with pytest.raises(ValueError, match="is no number"):
+            book.record_scores([dataclasses.replace(first, score=float("nan"))])
+    with ClassroomBook.open(target) as book:
+        assert book.classroom_scores() == {("s001", "bptt"): later, ("s002", "quiz-final"): other}
+        assert book.scores_of("bptt") == {"s001": later}
+        assert later.by_hand
+        assert not other.by_hand
+        gone = ClassroomScore("s001", "bptt", "classroom", "removed")
+        assert book.record_scores([gone]) == [gone]
+        assert book.record_scores([gone]) == []
+        assert book.scores_of("bptt") == {}
+        # it comes back as it was: that is news again
+        assert book.record_scores([later]) == [later]
+        assert book.scores_of("bptt") == {"s001": later}
+
+
+def test_a_gradebook_from_before_classrooms_gets_their_table(tmp_path):
+    handed_in = submission()
+    path = tmp_path / "gradebook.db"
+    with Gradebook.open(path) as book:
+        book.record(handed_in, report(handed_in), "run")
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TABLE classroom_scores")
+    with ClassroomBook.open(path) as book:
+        assert book.scores_of("bptt") == {}
         assert book.report_of("bptt", "s001") == report(handed_in)

@@ -97,6 +97,7 @@ def test_source_notebooks_of_all_assignments_are_valid() -> None:
         (["init", "stock"], "this file is yours, and it does not let the engine grade"),
         (["build", "--into", "empty"], "there is no nbgrader_config.py"),
         (["build", "leeky", "--into", "empty"], "there is no assignment `leeky`"),
+        (["sync", "--dir", "empty"], "there is no nbgrader_config.py"),
         (["autograde", TINY, "--dir", "empty"], "there is no nbgrader_config.py"),
         (["autograde", TINY, "--dir", "stock"], "nobody has handed in"),
         (["autograde", TINY, "--dir", "stock-with-work"], "these settings do not let the engine grade"),

@@ -91,7 +91,7 @@ def grade(
     Example:
       grader grade bptt submissions/ --roster roster.csv --csv grades.csv --feedback feedback/
     """
-    from grader.gradebook.store import Gradebook
+    from grader.gradebook.classroom import ClassroomBook
     from grader.grading.engine import grade_class, hidden_examination
     from grader.reports.csv_table import write_csv
     from grader.reports.figures import load_drawing, write_figures
@@ -115,7 +115,7 @@ def grade(
     draw = load_drawing(chosen) if figures else None
     err = console(stderr=True)
     with (
-        Gradebook.open(gradebook_target(course, gradebook)) as book,
+        ClassroomBook.open(gradebook_target(course, gradebook)) as book,
         ClassProgress(quiet=quiet or as_json) as progress,
     ):
         result = grade_class(
@@ -129,6 +129,7 @@ def grade(
             on_ready=lambda ready: announce(ready, err),
             on_report=progress.report,
         )
+        classroom = book.scores_of(chosen.id) if csv_file else {}
     missing = find_missing(entries, submissions) if entries is not None else []
     if as_json:
         for report in result.reports:
@@ -144,7 +145,7 @@ def grade(
             more = f" and {len(strangers) - 10} more" if len(strangers) > 10 else ""
             err.print(f"Not on the roster, graded all the same: {names}{more}.", markup=False)
     if csv_file:
-        write_csv(csv_file, result.reports, missing)
+        write_csv(csv_file, result.reports, missing, classroom)
     drawn: dict[str, list[Path]] = {}
     if figures and draw is not None:
         drawn, failures = write_figures(figures, draw, result.pictures)
@@ -188,12 +189,12 @@ def show(
       grader show bptt s001 --check test_gradient[W_hh]
     """
     from grader.errors import GraderError
-    from grader.gradebook.store import Gradebook
+    from grader.gradebook.classroom import ClassroomBook
     from grader.reports.terminal import submission_view
 
     course = course_of(ctx)
     chosen = course.assignment(assignment)
-    with Gradebook.open(gradebook_target(course, gradebook)) as book:
+    with ClassroomBook.open(gradebook_target(course, gradebook)) as book:
         report = book.report_of(chosen.id, student)
         if report is None:
             known = [r.student for r in book.latest(chosen.id)]
@@ -204,11 +205,16 @@ def show(
                 f"there is no grade of `{student}` in {chosen.id}",
                 advice=f"Did you mean `{near[0]}`?" if near else "`grader grade` comes first",
             )
+        final = book.scores_of(chosen.id).get(student)
         if check is not None:
             files = book.stored_submission_files(chosen.id, student, report.submission)
     if check is not None:
         report = _again(course, chosen, report, files, check, number(tier), console(stderr=True))
     submission_view(report, console(), not student_view, check=check)
+    if final is not None and check is None:
+        from grader.reports.classroom import classroom_line
+
+        click.echo(f"\n{classroom_line(final, None if student_view else report)}")
     return UNGRADED_EXIT if report.outcome == "ungraded" else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grader.cli.options import PATH, console, course_of, jobs_option, number, tier_option
+from grader.cli.options import PATH, console, course_of, gradebook_option, jobs_option, number, tier_option
 from grader.errors import CourseError
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 UNGRADED_EXIT = 3
 #: what the extra `nbgrader` brings
-EXTRA = frozenset({"nbgrader", "nbconvert", "nbformat", "traitlets", "sqlalchemy", "alembic", "jupyter_core"})
+EXTRA = frozenset(
+    {"nbgrader", "nbconvert", "nbformat", "traitlets", "sqlalchemy", "alembic", "jupyter_core", "ipykernel"}
+)
 
 
 class NbgraderGroup(click.Group):
@@ -172,3 +174,75 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
     if done.failed:
         return 1
     return UNGRADED_EXIT if any(report.outcome == "ungraded" for report in done.reports) else 0
+
+
+@nbgrader.command()
+@click.option("--dir", "folder", type=PATH, default=Path(), help="The course folder, by default this one.")
+@gradebook_option
+@click.pass_context
+def sync(ctx: click.Context, folder: Path, gradebook: str | None) -> int:
+    """Bring scores both ways between nbgrader's database and the course's gradebook.
+
+    From nbgrader come final scores: marks by hand, extra credit, late penalties, extensions. To it go the grades of
+    `grader grade` for students whom nbgrader has not graded, and graded quizzes. Done again it changes nothing.
+
+    \b
+    Exit code: 0 done, 1 an error, 3 something was left out and is named.
+
+    \b
+    Example:
+      grader nbgrader sync --dir classroom
+    """
+    from grader.exchange.nbgrader.sync import synchronise
+    from grader.reports.classroom import classroom_line
+
+    course = _course(ctx, folder)
+    target = gradebook if gradebook is None or "://" in gradebook else Path(gradebook).resolve()
+    done = synchronise(course, folder, target)
+    for score in done.taken:
+        click.echo(f"{score.assignment} {score.student}: {classroom_line(score)}")
+    click.echo(
+        f"{len(done.taken)} scores are new here, {done.given} went to nbgrader."
+        if done.taken or done.given
+        else "Both gradebooks tell the same already."
+    )
+    for line in done.waiting:
+        click.echo(line)
+    for line in done.problems:
+        click.echo(line, err=True)
+    return UNGRADED_EXIT if done.problems else 0
+
+
+@nbgrader.command()
+@click.option("--install", "do_install", is_flag=True, help="Write the kernelspec.")
+@click.option("--user", is_flag=True, help="For yourself only, instead of for this environment.")
+@click.option("--prefix", type=PATH, metavar="DIR", help="Below DIR/share/jupyter instead.")
+@click.option(
+    "--memory-mb", type=click.IntRange(256), default=4096, show_default=True, help="Memory of a notebook's processes."
+)
+@click.option(
+    "--cpu-seconds", type=click.IntRange(10), default=600, show_default=True, help="CPU seconds of a notebook."
+)
+@click.pass_context
+def kernel(
+    ctx: click.Context, do_install: bool, user: bool, prefix: Path | None, memory_mb: int, cpu_seconds: int
+) -> int:
+    """Install the kernel `unrolled-sandbox`, which runs notebooks with test cells of their own in a sandbox.
+
+    It is for assignments that nbgrader itself executes, in a course folder of their own: no network, no sight of the
+    course, a /tmp of its own. Without --install it prints what belongs into their nbgrader_config.py.
+
+    \b
+    Example:
+      grader nbgrader kernel
+      grader nbgrader kernel --install --user --memory-mb 2048 --cpu-seconds 300
+    """
+    from grader.exchange.nbgrader.kernel import SETTINGS, install
+
+    if user and prefix is not None:
+        raise click.UsageError("--user and --prefix exclude each other")
+    if do_install:
+        folder = install(course_of(ctx).root, user=user, prefix=prefix, memory_mb=memory_mb, cpu_seconds=cpu_seconds)
+        click.echo(f"{folder}: written. In nbgrader_config.py:\n")
+    click.echo(SETTINGS.rstrip())
+    return 0

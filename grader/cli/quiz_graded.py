@@ -143,6 +143,7 @@ def grade(
       grader quiz grade midterm answers/ --roster class.csv --csv marks.csv --sheet sheet.csv
       grader quiz grade midterm --rubric sheet.csv --feedback feedback/
     """
+    from grader.gradebook.classroom import ClassroomBook, quiz_name
     from grader.gradebook.quizzes import QuizBook
     from grader.quiz.offline import load_quiz
     from grader.quiz.returned import collect, current_results, judge, read_judgements
@@ -173,7 +174,9 @@ def grade(
             click.echo(f"Not on the roster, marked all the same: {', '.join(strangers[:10])}.", err=True)
     names = {entry.id: entry.name for entry in entries}
     if csv_file:
-        write_text(csv_file, results_csv(results, names, [entry.id for entry in missing]))
+        with ClassroomBook.open(gradebook_target(course, gradebook)) as classroom:
+            final = classroom.scores_of(quiz_name(chosen.id))
+        write_text(csv_file, results_csv(results, names, [entry.id for entry in missing], final))
     if sheet:
         write_text(sheet, sheet_csv(results))
     if feedback:

@@ -16,6 +16,11 @@ GRADED, UNGRADED, NOT_SUBMITTED, REMOVED = "graded", "ungraded", "not submitted"
 CLASSROOM, GRADER = "classroom", "grader"
 
 
+def quiz_name(quiz: str) -> str:
+    """Return the name that a quiz has among the assignments of a classroom system."""
+    return f"quiz-{quiz}"
+
+
 @dataclass(frozen=True)
 class Cell:
     """The score of one cell: by machine, by hand, and extra credit; None is no score."""

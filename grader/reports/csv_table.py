@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grader.checking.report import Report
+from grader.reports.classroom import COLUMNS, classroom_cells
 from grader.reports.summary import (
     NOT_SUBMITTED,
     first_remark,
@@ -21,6 +22,7 @@ from grader.reports.text import in_order, printable
 from grader.reports.writing import write_text
 
 if TYPE_CHECKING:
+    from grader.gradebook.classroom import ClassroomScore
     from grader.submissions.roster import RosterEntry
 
 _BEFORE = ("student", "name", "outcome", "earned", "possible")
@@ -29,12 +31,16 @@ _AFTER = ("summary", "remark", "flags", "set_aside", "tier", "seed_id", "submiss
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def csv_text(reports: Sequence[Report], missing: Sequence[RosterEntry]) -> str:
+def csv_text(
+    reports: Sequence[Report],
+    missing: Sequence[RosterEntry],
+    classroom: Mapping[str, ClassroomScore] | None = None,
+) -> str:
     """Return the class as CSV: a row for each student, a column `part:ID` for the points of each part.
 
     `outcome` is "graded", "ungraded" or "not submitted". Points are left empty where there is no score
     (ungraded, not submitted): an empty cell is not a zero. Text that a spreadsheet would take for a formula
-    gets a leading '.
+    gets a leading '. `classroom` (by student) adds columns for what counts in nbgrader.
     """
     parts = list(dict.fromkeys(part.id for report in reports for part in report.parts))
     rows: dict[str, list[str]] = {}
@@ -71,14 +77,20 @@ def csv_text(reports: Sequence[Report], missing: Sequence[RosterEntry]) -> str:
         ]
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\r\n")  # as RFC 4180 asks
-    table.writerow([*_BEFORE, *(cell(f"part:{part}") for part in parts), *_AFTER])
-    table.writerows(rows[student] for student in sorted(rows, key=in_order))
+    table.writerow([*_BEFORE, *(cell(f"part:{part}") for part in parts), *_AFTER, *(COLUMNS if classroom else ())])
+    for student in sorted(rows, key=in_order):
+        table.writerow([*rows[student], *(classroom_cells(classroom.get(student)) if classroom else ())])
     return buffer.getvalue()
 
 
-def write_csv(path: Path, reports: Sequence[Report], missing: Sequence[RosterEntry]) -> None:
+def write_csv(
+    path: Path,
+    reports: Sequence[Report],
+    missing: Sequence[RosterEntry],
+    classroom: Mapping[str, ClassroomScore] | None = None,
+) -> None:
     """Write `csv_text` to a file, whole or not at all; raise GraderError."""
-    write_text(path, csv_text(reports, missing))
+    write_text(path, csv_text(reports, missing, classroom))
 
 
 def cell(text: str, limit: int = 1000) -> str:

@@ -8,10 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grader.gradebook.classroom import ClassroomScore
 from grader.quiz.asking import solution, view
 from grader.quiz.model import Status
 from grader.quiz.returned import SCORE, UNANSWERED, UNREADABLE, Marked, Result
 from grader.quiz.types import free
+from grader.reports.classroom import COLUMNS, classroom_cells
 from grader.reports.csv_table import cell, number_text
 from grader.reports.text import in_order, markdown_text, printable, printable_lines
 
@@ -50,16 +52,23 @@ def summary(result: Result) -> str:
     )
 
 
-def results_csv(results: Sequence[Result], names: Mapping[str, str], missing: Sequence[str] = ()) -> str:
+def results_csv(
+    results: Sequence[Result],
+    names: Mapping[str, str],
+    missing: Sequence[str] = (),
+    classroom: Mapping[str, ClassroomScore] | None = None,
+) -> str:
     """Return the class as CSV, a row for each student, with a column for each question.
 
     A cell is empty where there is no score yet, and where a student was not asked: an empty cell is not a zero.
+    `classroom` (by student) adds columns for what counts in nbgrader.
     """
     questions = sorted({place.item.question.id for result in results for place in result.places})
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\r\n")
     head = ["student", "name", "outcome", "earned", "possible", "so_far", "to_judge", "ungraded"]
-    table.writerow([*head, *(cell(f"question:{name}") for name in questions), "form"])
+    added = COLUMNS if classroom else ()
+    table.writerow([*head, *(cell(f"question:{name}") for name in questions), "form", *added])
     rows = {}
     for result in results:
         scores = {
@@ -83,7 +92,8 @@ def results_csv(results: Sequence[Result], names: Mapping[str, str], missing: Se
         rows.setdefault(
             student, [cell(student), cell(names.get(student, "")), NOT_SUBMITTED, *[""] * (len(questions) + 6)]
         )
-    table.writerows(rows[student] for student in sorted(rows, key=in_order))
+    for student in sorted(rows, key=in_order):
+        table.writerow([*rows[student], *(classroom_cells(classroom.get(student)) if classroom else ())])
     return buffer.getvalue()
 
 

@@ -55,7 +55,7 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
                 if part is None:
                     self._by_hand(grade, nb)
                 else:
-                    grade.auto_score = _scaled(part_score(turn.work.report, part), part.points, grade.max_score)
+                    grade.auto_score = scaled(part_score(turn.work.report, part), part.points, grade.max_score)
                 grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
             cells = {cell.metadata.nbgrader.grade_id: cell for cell in nb.cells if utils.is_solution(cell)}
             for comment in notebook.comments:
@@ -74,7 +74,7 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
         grade.auto_score = None
 
 
-def _scaled(earned: float | None, possible: float, shown: float) -> float | None:
+def scaled(earned: float | None, possible: float, shown: float) -> float | None:
     """Return a part's score in the points of its cell, should the instructor have changed those."""
     if earned is None or possible == shown:
         return earned
