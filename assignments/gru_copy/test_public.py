@@ -243,6 +243,8 @@ def test_loss(student, rng):
 def test_update(student, rng):
     """train_step: a small step along the gradient lowers the loss by about rate times its squared norm."""
     model = student.CopyModel(student.VanillaCell(6, 5), 4)
+    drawn = {n: rng.uniform(-0.5, 0.5, tuple(v.shape)) for n, v in model.parameters().items()}
+    model.set_parameters({n: torch.as_tensor(value).float() for n, value in drawn.items()})
     x, y = torch.as_tensor(rng.integers(6, size=(3, 4))), torch.as_tensor(rng.integers(4, size=(3, 4)))
     rate = 1e-3
     before = {name: value.clone() for name, value in model.parameters().items()}

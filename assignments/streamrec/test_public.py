@@ -42,7 +42,7 @@ def test_ranks(student, rng):
     """target_ranks of scores without ties."""
     scores, target = rng.permuted(np.tile(np.arange(9.0), (5, 1)), axis=1), np.array([3, 0, 8, 5, 1])
     want = [sorted(row, reverse=True).index(row[t]) + 1 for row, t in zip(scores.tolist(), target, strict=True)]
-    close(student.target_ranks(scores, target), np.array(want, dtype=float))
+    close(np.asarray(student.target_ranks(scores, target), dtype=float), np.array(want, dtype=float))
 
 
 @pytest.mark.part("metrics")
@@ -50,7 +50,8 @@ def test_ranks(student, rng):
 @pytest.mark.parametrize(("ties", "want"), [("optimistic", 2.0), ("mid", 3.0), ("pessimistic", 4.0)])
 def test_ranks_with_ties(student, ties, want):
     """target_ranks where two other items have the target's score: {ties}."""
-    close(student.target_ranks(np.array([[0.4, 0.9, 0.4, 0.1, 0.4]]), np.array([2]), ties), np.array([want]))
+    got = student.target_ranks(np.array([[0.4, 0.9, 0.4, 0.1, 0.4]]), np.array([2]), ties)
+    close(np.asarray(got, dtype=float), np.array([want]))
 
 
 @pytest.mark.part("metrics")
@@ -58,7 +59,7 @@ def test_ranks_with_ties(student, ties, want):
 def test_ranks_of_not_a_number(student):
     """target_ranks where scores are NaN."""
     scores = np.array([[0.4, np.nan, 0.7, np.nan], [0.3, np.nan, 0.1, 0.2]])
-    close(student.target_ranks(scores, np.array([0, 1])), np.array([2.0, 4.0]))
+    close(np.asarray(student.target_ranks(scores, np.array([0, 1])), dtype=float), np.array([2.0, 4.0]))
 
 
 @pytest.mark.part("metrics")

@@ -55,6 +55,7 @@ class PopularityRec:
         self.counter = Counter()
         for s in sessions:
             self.counter.update(s)
+        return self
 
     def scores(self, prefixes):
         total = sum(self.counter.values())
@@ -69,6 +70,7 @@ class MarkovRec(PopularityRec):
         for s in sessions:
             for i in range(1, len(s)):
                 self.after[s[i - 1]][s[i]] += 1
+        return self
 
     def scores(self, prefixes):
         out = super().scores(prefixes).clone()
