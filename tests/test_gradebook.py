@@ -394,7 +394,6 @@ WRITER = textwrap.dedent(
     import sys
     from grader.checking.report import CheckResult, Outcome, PartResult, Report
     from grader.gradebook import Gradebook
-from grader.gradebook.classroom import Cell, ClassroomBook, ClassroomScore
     from grader.submissions.submission import Submission
 
     target, run, prefix, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])

@@ -230,6 +230,7 @@ def _box(program: str, connection: Path, folder: Path) -> tuple[list[str], list[
     _tidy(sockets)
     out = ["--unshare-all", "--die-with-parent", "--new-session", "--hostname", "box", "--cap-drop", "ALL"]
     out += _without_namespaces(program)
+    out += ["--size", str(SCRATCH_MB * 2**20), "--tmpfs", "/tmp"]  # first: the environment itself may lie below it
     for link in ("/bin", "/lib", "/lib64", "/sbin"):
         if os.path.islink(link):
             out += ["--symlink", os.readlink(link), link]
@@ -240,7 +241,7 @@ def _box(program: str, connection: Path, folder: Path) -> tuple[list[str], list[
             out += ["--symlink", os.readlink(place), place]
         else:
             out += ["--ro-bind", place, place]
-    out += ["--proc", "/proc", "--dev", "/dev", "--size", str(SCRATCH_MB * 2**20), "--tmpfs", "/tmp"]
+    out += ["--proc", "/proc", "--dev", "/dev"]
     out += ["--size", str((FOLDER_MB + SCRATCH_MB) * 2**20), "--tmpfs", FOLDER]
     descriptors = []
     for name, descriptor in _files(folder):
