@@ -43,7 +43,7 @@ class Direct:
         self.meter = Meter(assignment.limits)
         self.replies = 0
         self.load_failures = []
-        self.module = types.ModuleType("submission")
+        self.module = sys.modules["submission"] = types.ModuleType("submission")  # dataclasses ask for it
         exec(compile(source, "submission", "exec"), self.module.__dict__)
         self.defined = frozenset(self.module.__dict__)
 
