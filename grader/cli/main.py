@@ -9,12 +9,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from grader import __version__
+from grader.cli.groups import LazyGroup
 from grader.errors import GraderError
 
 #: command -> (module, attribute, one line for `grader --help`); modules are imported when their command runs.
@@ -43,37 +43,19 @@ SECTIONS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """Import a command's module only when it is used: `grader --help` must be fast."""
+class _Grader(LazyGroup):
+    """All commands, by who uses them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean `{near[0]}`?" if near else " `grader --help` lists the commands."
-            raise click.UsageError(f"there is no command `{args[0]}`.{hint}", ctx)
-        return super().resolve_command(ctx, args)
+    table = COMMANDS
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table in sections."""
         for title, names in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Grader, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="grader")
 @click.option(
     "--course",

@@ -8,46 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
+from grader.cli.groups import CommandGroup
 from grader.cli.options import PATH, console, course_of, gradebook_option, jobs_option, number, tier_option
-from grader.errors import CourseError
 
 if TYPE_CHECKING:
     from grader.course.catalog import Course
     from grader.exchange.nbgrader.folder import Laid
 
 UNGRADED_EXIT = 3
-#: what the extra `nbgrader` brings
-EXTRA = frozenset(
-    {"nbgrader", "nbconvert", "nbformat", "traitlets", "sqlalchemy", "alembic", "jupyter_core", "ipykernel"}
-)
 
 
-class NbgraderGroup(click.Group):
-    """Tell in one line what the extra would bring, and what to do about an unknown command."""
+class NbgraderGroup(CommandGroup):
+    """The commands of a classroom on nbgrader."""
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a command."""
-        try:
-            return super().invoke(ctx)
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in EXTRA:
-                raise
-            raise CourseError(
-                f"this needs {error.name}, which is not installed",
-                advice='Install it with: python -m pip install "unrolled[nbgrader]"',
-            ) from error
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Tell an unknown command with the nearest known one."""
-        if args and args[0] not in self.commands and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], self.commands, 1)
-            hint = f" Did you mean `{near[0]}`?" if near else " `grader nbgrader --help` lists the commands."
-            raise click.UsageError(f"there is no command `nbgrader {args[0]}`.{hint}", ctx)
-        return super().resolve_command(ctx, args)
+    extra = "nbgrader"
+    brings = frozenset(
+        {"nbgrader", "nbconvert", "nbformat", "traitlets", "sqlalchemy", "alembic", "jupyter_core", "ipykernel"}
+    )
 
 
 @click.group(cls=NbgraderGroup, context_settings={"help_option_names": ["-h", "--help"]})

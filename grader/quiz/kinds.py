@@ -73,3 +73,27 @@ def type_of(name: str) -> QuestionType:
 def kind_of(item: Item) -> QuestionType:
     """Return the type of an item's question."""
     return type_of(item.question.type)
+
+
+# --- what several types do alike: `whys = no_whys` in a type's file ---------------------------------------------------
+
+
+def no_whys(item: Item) -> Mapping[str, str]:
+    """Return nothing: there are no options, or something else tells."""
+    return {}
+
+
+def lacks_oracle(question: Question) -> str | None:
+    """Say that there is no oracle, where there is none: for types whose spec has one."""
+    spec: Any = question.spec
+    return None if spec.oracle is not None else "no oracle recomputes the key"
+
+
+def lacks_nothing(question: Question) -> str | None:
+    """Say nothing: the key cannot be computed, or the check runs it in any case."""
+    return None
+
+
+def no_witness(item: Item, lab: Lab) -> Iterator[Fault]:
+    """Yield nothing: what is true is for people to say."""
+    return iter(())

@@ -29,10 +29,6 @@ def find_program() -> str | None:
     return None
 
 
-#: Where a worker's writable folder goes when what it imports lies under /tmp, which a folder of its own would hide.
-SCRATCH = "/scratch"
-
-
 def _arguments(contents: Contents) -> list[str]:
     out = [
         "--unshare-all",
@@ -66,7 +62,7 @@ def _arguments(contents: Contents) -> list[str]:
         out += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
     # without it torch does not know what the processor can do
     out += ["--ro-bind-try", "/proc/cpuinfo", "/proc/cpuinfo"]
-    out += ["--dir", "/tmp", "--dir", SCRATCH, "--remount-ro", "/", "--chdir", "/"]
+    out += ["--dir", "/tmp", "--dir", lockdown.SCRATCH, "--remount-ro", "/", "--chdir", "/"]
     return out
 
 

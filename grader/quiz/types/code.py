@@ -16,7 +16,7 @@ from grader.errors import GraderError
 from grader.quiz import marks, syntax
 from grader.quiz.answers import Misread
 from grader.quiz.codetests import TestResult, TestsBroken, run_tests, test_names
-from grader.quiz.kinds import Fault
+from grader.quiz.kinds import Fault, no_whys
 from grader.quiz.lab import Lab
 from grader.quiz.model import Expected, Item, Mark, Question, Response, Status
 from grader.quiz.running import CodeBox
@@ -221,9 +221,7 @@ def answer(item: Item) -> str:
     return f"```python\n{_spec(item).reference.rstrip()}\n```"
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: there are no options."""
-    return {}
+whys = no_whys
 
 
 def lacks(question: Question) -> str | None:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from grader.quiz import answers, marks
 from grader.quiz.arithmetic import ArithmeticProblem
-from grader.quiz.kinds import Fault
+from grader.quiz.kinds import Fault, lacks_oracle, no_whys
 from grader.quiz.lab import CLOSE, Lab, far_apart
 from grader.quiz.mathematics.parsing import Alphabet, parse
 from grader.quiz.mathematics.polynomial import PRIME, DividesByZero, difference, identical, residue
@@ -242,15 +242,8 @@ def answer(item: Item) -> str:
     return marks.shown(item, _spec(item).answer.expr)
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: there are no options."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say that there is no oracle, where there is none."""
-    assert isinstance(question.spec, Spec)
-    return None if question.spec.oracle is not None else "no oracle recomputes the key"
+whys = no_whys
+lacks = lacks_oracle
 
 
 def witness(item: Item, lab: Lab) -> Iterator[Fault]:

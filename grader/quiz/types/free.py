@@ -9,8 +9,7 @@ from pydantic import Field
 
 from grader.quiz import answers, marks
 from grader.quiz.answers import Misread
-from grader.quiz.kinds import Fault
-from grader.quiz.lab import Lab
+from grader.quiz.kinds import Fault, lacks_nothing, no_whys, no_witness
 from grader.quiz.model import Expected, Item, Mark, Question, Response, Status
 from grader.quiz.running import CodeBox
 from grader.quiz.schema import QuestionSpec, Strict, Text, Word
@@ -113,19 +112,9 @@ def answer(item: Item) -> str:
     return f"{marks.shown(item, _spec(item).model)}\n\n{points}"
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: the rubric tells."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say nothing: no key of this type can be computed."""
-    return None
-
-
-def witness(item: Item, lab: Lab) -> Iterator[Fault]:
-    """Yield nothing: people judge."""
-    return iter(())
+whys = no_whys
+lacks = lacks_nothing
+witness = no_witness
 
 
 def lint(question: Question) -> Iterator[Fault]:

@@ -12,8 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from grader.quiz import marks
 from grader.quiz.answers import Misread
-from grader.quiz.kinds import Fault
-from grader.quiz.lab import Lab
+from grader.quiz.kinds import Fault, lacks_nothing, no_whys, no_witness
 from grader.quiz.model import Choice, Expected, Item, Mark, Question, Response
 from grader.quiz.parameters import Stream
 from grader.quiz.running import CodeBox
@@ -158,19 +157,9 @@ def answer(item: Item) -> str:
     return "\n".join(f"- {marks.shown(item, left)} — {marks.shown(item, right)}" for _, left, right in pairs)
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: the explanation tells."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say nothing: no key of this type can be computed."""
-    return None
-
-
-def witness(item: Item, lab: Lab) -> Iterator[Fault]:
-    """Yield nothing: what belongs together is for people to say."""
-    return iter(())
+whys = no_whys
+lacks = lacks_nothing
+witness = no_witness
 
 
 def lint(question: Question) -> Iterator[Fault]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from grader.quiz import answers, marks
 from grader.quiz.answers import Misread, Numeral
 from grader.quiz.arithmetic import ArithmeticProblem, compute, number
-from grader.quiz.kinds import Fault
+from grader.quiz.kinds import Fault, lacks_oracle, no_whys
 from grader.quiz.lab import CLOSE, Lab, far_apart
 from grader.quiz.model import Expected, Item, Mark, Question, Response
 from grader.quiz.running import CodeBox
@@ -137,15 +137,8 @@ def answer(item: Item) -> str:
     return rf"$\begin{{pmatrix}} {body} \end{{pmatrix}}$"
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: there are no options."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say that there is no oracle, where there is none."""
-    assert isinstance(question.spec, Spec)
-    return None if question.spec.oracle is not None else "no oracle recomputes the key"
+whys = no_whys
+lacks = lacks_oracle
 
 
 def witness(item: Item, lab: Lab) -> Iterator[Fault]:

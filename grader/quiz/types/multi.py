@@ -10,8 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from grader.quiz import marks
 from grader.quiz.answers import Misread
-from grader.quiz.kinds import Fault
-from grader.quiz.lab import Lab
+from grader.quiz.kinds import Fault, lacks_nothing, no_witness
 from grader.quiz.model import Expected, Item, Mark, Question, Response
 from grader.quiz.running import CodeBox
 from grader.quiz.schema import QuestionSpec
@@ -118,14 +117,8 @@ def whys(item: Item) -> Mapping[str, str]:
     return {option.id: marks.shown(item, option.why) for option in _spec(item).options if option.why}
 
 
-def lacks(question: Question) -> str | None:
-    """Say nothing: no key of this type can be computed."""
-    return None
-
-
-def witness(item: Item, lab: Lab) -> Iterator[Fault]:
-    """Yield nothing: what is true is for people to say."""
-    return iter(())
+lacks = lacks_nothing
+witness = no_witness
 
 
 def lint(question: Question) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from grader.quiz import answers, marks
 from grader.quiz.arithmetic import ArithmeticProblem
-from grader.quiz.kinds import Fault
+from grader.quiz.kinds import Fault, lacks_nothing, no_whys
 from grader.quiz.lab import Lab
 from grader.quiz.model import Expected, Item, Mark, Question, Response, Status
 from grader.quiz.running import CodeBox, OracleFailed
@@ -161,14 +161,8 @@ def answer(item: Item) -> str:
     return f"```\n{tidy(fill(spec.answer.stdout or '', item.variant.values))}\n```"
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: there are no options."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say nothing: the program itself is run."""
-    return None
+whys = no_whys
+lacks = lacks_nothing
 
 
 def witness(item: Item, lab: Lab) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from grader.quiz import answers, marks
 from grader.quiz.answers import Misread
 from grader.quiz.arithmetic import ArithmeticProblem, number
-from grader.quiz.kinds import Fault
+from grader.quiz.kinds import Fault, lacks_oracle, no_whys
 from grader.quiz.lab import Lab
 from grader.quiz.mathematics.parsing import Alphabet, parse
 from grader.quiz.mathematics.polynomial import PRIME, constant, residue, residues
@@ -215,15 +215,8 @@ def answer(item: Item) -> str:
     return "; ".join(f"{marks.shown(item, one.label)}: {_text(one.answer, item, spec)}" for one in spec.fields)
 
 
-def whys(item: Item) -> Mapping[str, str]:
-    """Return nothing: there are no options."""
-    return {}
-
-
-def lacks(question: Question) -> str | None:
-    """Say that there is no oracle, where there is none."""
-    assert isinstance(question.spec, Spec)
-    return None if question.spec.oracle is not None else "no oracle recomputes the key"
+whys = no_whys
+lacks = lacks_oracle
 
 
 def witness(item: Item, lab: Lab) -> Iterator[Fault]:

@@ -27,7 +27,7 @@ THREADS_BESIDE = 512  # where they are counted together with all that the user r
 def scratch_folder(config: dict[str, Any]) -> str:
     """Return where the private writable folder goes: /tmp, unless what is imported lies there."""
     needed = [*config["places"].values(), __file__, os.__file__, sys.executable]
-    return "/scratch" if any(str(path).startswith("/tmp/") for path in needed) else "/tmp"
+    return lockdown.SCRATCH if any(str(path).startswith("/tmp/") for path in needed) else "/tmp"
 
 
 def _become_worker(config: dict[str, Any], sock: int, output: int) -> None:
