@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -182,13 +183,15 @@ class Host:
                 for result in results.values():
                     result.update(output="", evidence=None, pictures={})
                 pieces = pack(*catalogue.pack_evidence(answer))
-            with os.fdopen(write, "wb") as stream:
+            with os.fdopen(write, "wb", closefd=False) as stream:
                 for piece in pieces:
                     stream.write(piece)
             code = 0
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.write(2, traceback.format_exc()[-2000:].encode("utf-8", "replace"))
+            # A host that was killed takes the pipe's other end with it: whoever started it starts another and says so.
+            if not _unread(write):
+                with contextlib.suppress(OSError):
+                    os.write(2, traceback.format_exc()[-2000:].encode("utf-8", "replace"))
         finally:
             os._exit(code)
 
@@ -217,13 +220,14 @@ class Host:
 
         The names are the examiner's own, which never imports a line of student code.
         """
-        for name in names:
-            if name not in sys.modules and name not in self._refused:
-                try:
-                    importlib.import_module(name)
-                except Exception:  # a name that only lives inside another module
-                    self._refused.add(name)
-                _keep_pages()
+        new = [name for name in names if name not in sys.modules and name not in self._refused]
+        for name in new:
+            try:
+                importlib.import_module(name)
+            except Exception:  # a name that only lives inside another module
+                self._refused.add(name)
+        if new:
+            _keep_pages()
 
     def _watch(self) -> None:
         """End examiners that take longer than a submission can."""
@@ -357,6 +361,13 @@ class Host:
             self.connection.send_bytes(json.dumps(message).encode())
         except OSError:
             os._exit(0)  # the engine is gone
+
+
+def _unread(pipe: int) -> bool:
+    """Tell whether nobody holds the reading end of `pipe` (a writing end) any more."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # POLLERR is reported unasked
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _keep_pages() -> None:
