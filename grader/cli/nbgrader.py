@@ -72,15 +72,16 @@ def init(ctx: click.Context, folder: Path, roster: Path | None, course_id: str |
 def build(ctx: click.Context, assignments: tuple[str, ...], folder: Path, force: bool) -> int:
     """Write the source notebooks of each ASSIGNMENT (by default of all) into a course folder.
 
+    A graded quiz is one too: the bank exam1 is the assignment quiz-exam1.
+
     \b
     Example:
-      grader nbgrader build bptt lstm --into classroom
+      grader nbgrader build bptt quiz-exam1 --into classroom
     """
-    from grader.exchange.nbgrader.folder import build_sources
+    from grader.exchange.nbgrader.folder import build_sources, buildable
 
     course = _course(ctx, folder)
-    chosen = [course.assignment(name) for name in assignments] if assignments else list(course.assignments())
-    done = build_sources(course, folder, chosen, force=force)
+    done = build_sources(course, folder, list(assignments) or buildable(course), force=force)
     _say(done)
     return 1 if any(laid.what.startswith("edited") for laid in done) else 0
 
@@ -125,8 +126,10 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
     Example:
       grader nbgrader autograde bptt --dir classroom --jobs 4
     """
+    from grader.checking.report import Report
     from grader.cli.instructor import announce
     from grader.cli.progress import ClassProgress
+    from grader.cli.quiz_graded import tell
     from grader.exchange.nbgrader.autograding import autograde as grade_class
     from grader.reports.terminal import class_table
 
@@ -142,15 +145,18 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
             tier=number(tier),
             on_start=lambda todo, skipped: progress.begin(todo, 0),
             on_ready=lambda ready: announce(ready, err),
-            on_report=progress.report,
+            on_report=lambda told: progress.report(told) if isinstance(told, Report) else None,
             on_warning=lambda text: err.print(" ".join(text.split()), markup=False),
         )
-    class_table(list(done.reports), [], console())
+    if done.results:
+        tell(done.results, [], as_json=False)
+    else:
+        class_table(list(done.reports), [], console())
     for line in done.failed:
         click.echo(f"nbgrader: {' '.join(line.split())}", err=True)
     if done.failed:
         return 1
-    return UNGRADED_EXIT if any(report.outcome == "ungraded" for report in done.reports) else 0
+    return UNGRADED_EXIT if done.ungraded else 0
 
 
 @nbgrader.command()

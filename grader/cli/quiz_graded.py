@@ -161,7 +161,7 @@ def grade(
         judged, lacking = judge(book, chosen, points)
         results = current_results(book, chosen)
     missing = [entry for entry in entries if entry.id not in {result.student for result in results}]
-    _tell(results, missing, as_json)
+    tell(results, missing, as_json=as_json)
     for path, reason in collected.refused:
         click.echo(f"Not marked: {path}: {reason}", err=True)
     for line in lacking:
@@ -185,7 +185,8 @@ def grade(
     return UNGRADED_EXIT if waiting or collected.refused or lacking else 0
 
 
-def _tell(results: Iterable[Result], missing: list[RosterEntry], as_json: bool) -> None:
+def tell(results: Iterable[Result], missing: list[RosterEntry], *, as_json: bool) -> None:
+    """Print each result with what waits in it, then who handed in nothing."""
     import json
 
     from grader.reports.quiz_results import NOT_SUBMITTED, outcome, summary

@@ -398,16 +398,15 @@ def mark_cells(
             graded.append(name)
     made = {}
     for cell_id in dict.fromkeys(graded if cells is None else cells):
-        match = _CELL.fullmatch(cell_id)
-        if match is None or not cell_id.startswith(f"{MARKED}-"):
-            raise CourseError(f"`{cell_id[:80]}` is no cell of a quiz", advice="Build the notebook again.")
-        item = item_of(bank, match[1], int(match[2]))
-        response, given = _mark_cell(item, found.get(cell_id.removeprefix(f"{MARKED}-"), []), box)
+        item = item_of_cell(bank, cell_id)
+        response, refused = read_cell(item, found.get(cell_id.removeprefix(f"{MARKED}-"), []))
+        given = refused or offline_mark(item, response, box)
         made[cell_id] = CellMark(cell_id, item, response, given, (points or {}).get(cell_id, 1.0))
     return made
 
 
-def _mark_cell(item: Item, sources: Sequence[str], box: CodeBox | None) -> tuple[Response, Mark]:
+def read_cell(item: Item, sources: Sequence[str]) -> tuple[Response, Mark | None]:
+    """Return the answer that stands in the answer cells of an item, and a mark where none can be read from them."""
     different = list(dict.fromkeys(source.strip() for source in sources))
     if not different:
         return None, marks.wrong(UNANSWERED, "The answer cell is missing.")
@@ -422,7 +421,21 @@ def _mark_cell(item: Item, sources: Sequence[str], box: CodeBox | None) -> tuple
         json.dumps(response, ensure_ascii=False).encode()  # half of a character could not be kept
     except (ValueError, RecursionError):  # such as a number of ten thousand digits
         return None, marks.wrong(UNREADABLE, "The answer cannot be read.")
-    return response, offline_mark(item, response, box)
+    return response, None
+
+
+def question_of_cell(cell_id: str) -> str | None:
+    """Return the id of the question whose points a cell carries, None where it is no such cell."""
+    match = _CELL.fullmatch(cell_id)
+    return match[1] if match is not None and cell_id.startswith(f"{MARKED}-") else None
+
+
+def item_of_cell(bank: Bank, cell_id: str) -> Item:
+    """Return the item whose points a cell `mark-...` carries; raise CourseError for any other cell or item."""
+    match = _CELL.fullmatch(cell_id)
+    if match is None or not cell_id.startswith(f"{MARKED}-"):
+        raise CourseError(f"`{cell_id[:80]}` is no cell of a quiz", advice="Build the notebook again.")
+    return item_of(bank, match[1], int(match[2]))
 
 
 def _named(cell: Any) -> tuple[str, str]:

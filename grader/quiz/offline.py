@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from grader.errors import CourseError
 from grader.quiz import asking
 from grader.quiz.blueprint import Blueprint, blueprint_paths, draw, load_blueprint
 from grader.quiz.loading import bank_paths, load_bank
-from grader.quiz.model import Bank, Item, Question, Response
+from grader.quiz.model import Bank, Item, Mark, Question, Response
 from grader.quiz.parameters import Stream
 from grader.submissions.limits import size_text
 from grader.submissions.reading import OpenFile, Refused, Unreadable, skipped
@@ -90,7 +90,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Returned:
-    """A file that came back and holds the answers to a form of ours; None is no answer. `sha256` is of its content."""
+    """A file that came back and holds the answers to a form of ours; None is no answer. `sha256` is of its content.
+
+    `refused` holds the marks of places whose answers cannot be read from it.
+    """
 
     path: Path
     student: str
@@ -99,6 +102,7 @@ class Returned:
     items: tuple[Item, ...]
     answers: tuple[Response, ...]
     sha256: str
+    refused: Mapping[int, Mark] = field(default_factory=dict)
 
 
 class NotOurs(Exception):

@@ -138,7 +138,7 @@ def collect(
             continue
         given = next(iter(same.values()))
         try:
-            result = _mark_one(quiz, given, book, box, replace_old, clock)
+            result = mark_returned(quiz, given, book, box, replace_old=replace_old, clock=clock)
         except NotOurs as problem:
             refused.append((given.path, str(problem)))
             continue
@@ -148,7 +148,14 @@ def collect(
     return Collected(tuple(results), tuple(sorted(refused)))
 
 
-def _mark_one(quiz: Quiz, given: Returned, book: QuizBook, box: CodeBox, replace_old: bool, clock: Clock) -> Result:
+def mark_returned(
+    quiz: Quiz, given: Returned, book: QuizBook, box: CodeBox, *, replace_old: bool = False, clock: Clock = utc_now
+) -> Result:
+    """Mark what one student handed in into the gradebook, once; raise NotOurs where other work of theirs counts.
+
+    Marked again, the same work changes nothing, but what the machine could not decide is tried once more. With
+    `replace_old` it takes the place of the other work.
+    """
     known = sittings_of(book, quiz, given.student)
     current = known[-1] if known else None
     sitting = current if current is not None and current.options.get("file") == given.sha256 else None
@@ -168,7 +175,7 @@ def _mark_one(quiz: Quiz, given: Returned, book: QuizBook, box: CodeBox, replace
         before = kept.get(position)
         if before is not None and (before.status != Status.UNDECIDED or before.note == "to-judge"):
             continue
-        made = offline_mark(item, response, box)
+        made = given.refused.get(position) or offline_mark(item, response, box)
         if before is not None and made.status is Status.UNDECIDED:
             continue
         attempt = 1 if before is None else before.attempt + 1

@@ -10,26 +10,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.apps.autogradeapp import AutogradeApp
 from nbgrader.converters.base import NbGraderException
 
 from grader.checking.report import Report
-from grader.course.assignment import Assignment
 from grader.course.catalog import Course
 from grader.errors import GraderError
 from grader.exchange.nbgrader.folder import CONFIG, inside
+from grader.exchange.nbgrader.official import official_cells
+from grader.exchange.nbgrader.subjects import subject_of
 from grader.exchange.nbgrader.tidy import without_links
-from grader.exchange.nbgrader.work import grade_folders
 from grader.grading.executors.local import Ready
+from grader.quiz.returned import Result
 
 
 @dataclass(frozen=True)
 class Autograded:
-    """The reports of the class by student, and the students whom nbgrader could not do, each with the reason."""
+    """What became of the class: reports, or results where it was a quiz, and whom nbgrader could not do, and why.
+
+    `ungraded` says whether anybody has no score yet for a reason on our side, or waits for a person.
+    """
 
     reports: tuple[Report, ...]
+    results: tuple[Result, ...]
     failed: tuple[str, ...]
+    ungraded: bool
 
 
 class _Heard(logging.Handler):
@@ -55,7 +60,7 @@ def autograde(
     tier: int | None = None,
     on_start: Callable[[int, int], None] = lambda todo, skipped: None,
     on_ready: Callable[[Ready], None] = lambda ready: None,
-    on_report: Callable[[Report], None] = lambda report: None,
+    on_report: Callable[[Report | Result], None] = lambda report: None,
     on_warning: Callable[[str], None] = lambda text: None,
 ) -> Autograded:
     """Grade a class and write nbgrader's database, as `nbgrader autograde` in that folder does; raise GraderError.
@@ -64,31 +69,30 @@ def autograde(
     """
     if not (folder / CONFIG).is_file():
         raise GraderError(f"there is no {CONFIG}", where=folder, advice=f"First: grader nbgrader init {folder}")
-    assignment = course.assignment(assignment_id)
+    subject = subject_of(course, assignment_id)
     with inside(folder):
         app = AutogradeApp()
-        app.initialize([assignment.id, "--quiet"])
+        app.initialize([subject.id, "--quiet"])
         directory = app.coursedir
-        pattern = directory.format_path(directory.submitted_directory, directory.student_id, assignment.id)
-        folders = {_student(directory, found, assignment.id): Path(found) for found in sorted(glob.glob(pattern))}
+        pattern = directory.format_path(directory.submitted_directory, directory.student_id, subject.id)
+        folders = {_student(directory, found, subject.id): Path(found) for found in sorted(glob.glob(pattern))}
         if not folders:
             raise GraderError(
-                f"nobody has handed in {assignment.id}",
+                f"nobody has handed in {subject.id}",
                 where=pattern,
-                advice=f"First: nbgrader collect {assignment.id}",
+                advice=f"First: nbgrader collect {subject.id}",
             )
         _must_be_ours(app, folder / CONFIG)
-        _must_be_generated(directory, assignment)
+        official, _ = official_cells(directory, subject)
         for student, place in folders.items():
             for line in without_links(place):
                 on_warning(f"{student}: {line}")
         settings = app.config.HardenedExporter
         book = settings.get("gradebook") or course.state / "gradebook.db"
-        work = grade_folders(
-            course,
-            assignment,
+        work = subject.grade(
             folders,
-            book,
+            official,
+            book if "://" in str(book) else Path(book),
             jobs=jobs,
             tier=tier,
             on_start=on_start,
@@ -110,7 +114,13 @@ def autograde(
             app.log.removeHandler(heard)
     for text in heard.warnings:
         on_warning(text)
-    return Autograded(tuple(one.report for one in work.values()), tuple(failed))
+    told = [one.told for one in work.values()]
+    return Autograded(
+        tuple(one for one in told if isinstance(one, Report)),
+        tuple(one for one in told if isinstance(one, Result)),
+        tuple(failed),
+        any(one.stamp["outcome"] == "ungraded" for one in work.values()),
+    )
 
 
 def _must_be_ours(app: Any, config: Path) -> None:
@@ -121,17 +131,6 @@ def _must_be_ours(app: Any, config: Path) -> None:
             where=config,
             advice="Call configure(c, course=...) there, as `grader nbgrader init` writes it for a new folder",
         )
-
-
-def _must_be_generated(directory: Any, assignment: Assignment) -> None:
-    with Gradebook(directory.db_url, directory.course_id) as gradebook:
-        try:
-            gradebook.find_notebook(Path(assignment.notebook).stem, assignment.id)
-        except MissingEntry:
-            raise GraderError(
-                f"{assignment.id} is not in nbgrader's database",
-                advice=f"First: nbgrader generate_assignment {assignment.id}",
-            ) from None
 
 
 def _convert(app: Any) -> None:

@@ -12,19 +12,19 @@ from typing import Any
 
 from nbconvert.exporters import NotebookExporter
 from nbformat.notebooknode import NotebookNode, from_dict
-from nbgrader.api import Gradebook, MissingEntry
 from nbgrader.converters.base import NbGraderException
 from nbgrader.utils import rmtree
 from traitlets import Integer, Unicode
 
-from grader.course.assignment import Assignment
+from grader.checking.report import Report
 from grader.course.catalog import find_course
-from grader.course.misconceptions import load_misconceptions
 from grader.errors import GraderError
-from grader.exchange.nbgrader.rebuild import OfficialCell, rebuild
-from grader.exchange.nbgrader.source import official_order
+from grader.exchange.nbgrader.official import official_cells
+from grader.exchange.nbgrader.one_engine import keep_engines
+from grader.exchange.nbgrader.rebuild import rebuild
+from grader.exchange.nbgrader.subjects import Graded, Subject, in_a_line, subject_of
 from grader.exchange.nbgrader.tidy import without_links
-from grader.exchange.nbgrader.work import Work, grade_folders
+from grader.quiz.returned import Result
 
 WORK = "unrolled"  # where the preprocessors find a student's turn among nbconvert's resources
 # what a link must not begin with; a space keeps Markdown from making a link of it
@@ -36,11 +36,9 @@ STAMP_BYTES = 64 * 1024 * 1024
 class Turn:
     """Everything about the student whose notebook is being converted."""
 
-    assignment: Assignment
-    work: Work
+    subject: Subject
+    graded: Graded
     notes: tuple[str, ...]
-    reading: Mapping[str, str]
-    stamp: Mapping[str, str]
 
 
 def why_not(text: str) -> NbGraderException:
@@ -59,9 +57,9 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Grade the class that the converter is about to convert."""
         super().__init__(*args, **kwargs)
-        self._work: dict[str, Work] = {}
+        self._work: Mapping[str, Graded] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
-        self._official: list[OfficialCell] = []
+        keep_engines()
         try:
             self._grade()
         except GraderError as error:
@@ -74,8 +72,8 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         converter = self.parent
         directory = converter.coursedir
         course = find_course(Path(self.course) if self.course else None)
-        self._assignment = self._known(course, directory.assignment_id)
-        self._reading = {key: m.read for key, m in load_misconceptions(course).items()}
+        self._subject = subject_of(course, directory.assignment_id)
+        self._official, self._kernelspec = official_cells(directory, self._subject)
         self._add_modules(converter)
         folders = {_student(converter, folder): Path(folder) for folder in converter.assignments}
         for student, folder in folders.items():
@@ -87,15 +85,13 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
             told["todo"] = todo
             self.log.info("%d submissions to grade, %d graded before", todo, skipped)
 
-        def reported(report: Any) -> None:
+        def reported(report: Report | Result) -> None:
             told["done"] += 1
-            score = "ungraded" if report.outcome != "graded" else f"{report.earned:g}/{report.possible:g}"
-            self.log.info("Graded %d of %d: %r %s", told["done"], told["todo"], report.student, score)
+            self.log.info("Graded %d of %d: %s", told["done"], told["todo"], in_a_line(report))
 
-        self._work = grade_folders(
-            course,
-            self._assignment,
+        self._work = self._subject.grade(
             folders,
+            self._official,
             (self.gradebook if "://" in self.gradebook else Path(self.gradebook))
             if self.gradebook
             else course.state / "gradebook.db",
@@ -107,25 +103,17 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         for student in folders:
             self._clear_unfinished(student)
 
-    def _known(self, course: Any, name: str) -> Assignment:
-        if name not in course.ids:
-            raise GraderError(
-                f"`{name}` is no assignment of this course, so it is not graded here: nothing of it was executed",
-                where=course.root,
-                advice="Grade other assignments in a course folder of their own",
-            )
-        chosen: Assignment = course.assignment(name)
-        return chosen
-
     def _add_modules(self, converter: Any) -> None:
         """Let students take part who handed in the module without a notebook: nbgrader looks for notebooks only."""
         import glob
 
-        directory = converter.coursedir
+        directory, module = converter.coursedir, self._subject.module
+        if module is None:
+            return
         pattern = directory.format_path(directory.submitted_directory, directory.student_id, directory.assignment_id)
         for folder in sorted(glob.glob(pattern)):
-            if folder not in converter.assignments and os.path.lexists(os.path.join(folder, self._assignment.module)):
-                converter.assignments[folder] = [os.path.join(folder, self._assignment.notebook)]
+            if folder not in converter.assignments and os.path.lexists(os.path.join(folder, module)):
+                converter.assignments[folder] = [os.path.join(folder, self._subject.notebook)]
 
     def _clear_unfinished(self, student: str) -> None:
         """Remove a graded notebook that was cut short, is ungraded, or is about other work, suite or seed.
@@ -136,34 +124,23 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         folder = Path(directory.format_path(directory.autograded_directory, student, directory.assignment_id))
         if not folder.exists() or directory.notebook_id != "*":
             return
-        path = folder / self._assignment.notebook
+        path = folder / self._subject.notebook
         try:
             found = None
             if path.stat().st_size <= STAMP_BYTES:
                 found = json.loads(path.read_bytes())["metadata"]["unrolled"]["graded"]
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             found = None
-        if found != self._stamp(student) or found["outcome"] != "graded":
+        if found != self._work[student].stamp or found["outcome"] != "graded":
             self.log.info("%s is graded again: what lies in %s is not finished or not current", student, folder)
             rmtree(str(folder))
-
-    def _stamp(self, student: str) -> dict[str, str]:
-        report = self._work[student].report
-        return {
-            "submission": report.submission,
-            "fingerprint": report.fingerprint,
-            "seed_id": report.seed_id,
-            "outcome": report.outcome,
-        }
 
     # --- each notebook ---------------------------------------------------------------------------------------
 
     def turn(self, resources: Mapping[str, Any]) -> Turn:
         """Return everything about the student whose notebook is being converted."""
         student = resources["nbgrader"]["student"]
-        return Turn(
-            self._assignment, self._work[student], self._notes.get(student, ()), self._reading, self._stamp(student)
-        )
+        return Turn(self._subject, self._work[student], self._notes.get(student, ()))
 
     def from_filename(
         self, filename: str, resources: dict[str, Any] | None = None, **kw: Any
@@ -172,7 +149,7 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         if not self.parent._sanitizing or resources is None:
             return super().from_filename(filename, resources=resources, **kw)  # type: ignore[no-any-return]
         student = resources["nbgrader"]["student"]
-        rebuilt = rebuild(self._official_cells(resources), self._work[student].handed_in.cells)
+        rebuilt = rebuild(self._official, self._work[student].cells)
         self._notes[student] = tuple(rebuilt.notes)
         for line in rebuilt.notes:
             self.log.warning("%s: %s", student, line)
@@ -185,36 +162,6 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         book["metadata"] = {"kernelspec": self._kernelspec, "language_info": {"name": "python"}}
         nb: NotebookNode = from_dict(book)
         return self.from_notebook_node(nb, resources=resources, **kw)  # type: ignore[no-any-return]
-
-    def _official_cells(self, resources: Mapping[str, Any]) -> list[OfficialCell]:
-        if self._official:
-            return self._official
-        about = resources["nbgrader"]
-        with Gradebook(about["db_url"]) as gradebook:
-            try:
-                notebook = gradebook.find_notebook(about["notebook"], about["assignment"])
-            except MissingEntry:
-                raise why_not(
-                    f"{about['notebook']} is not in the database: run `nbgrader generate_assignment`"
-                ) from None
-            self._kernelspec = json.loads(notebook.kernelspec or "{}")
-            worth = {cell.name: float(cell.max_score) for cell in notebook.grade_cells}
-            answers = {cell.name for cell in notebook.solution_cells}
-            cells = [
-                OfficialCell(
-                    cell.name,
-                    cell.cell_type,
-                    cell.source,
-                    bool(cell.locked),
-                    cell.name in answers,
-                    worth.get(cell.name),
-                    cell.checksum,
-                )
-                for cell in notebook.source_cells
-            ]
-        rank = {grade_id: number for number, grade_id in enumerate(official_order(self._assignment))}
-        self._official = sorted(cells, key=lambda cell: rank.get(cell.grade_id, len(rank)))
-        return self._official
 
     def _harmless(self, cell: dict[str, Any]) -> dict[str, Any]:
         """Return a cell whose prose cannot act in the browser of whoever grades it."""

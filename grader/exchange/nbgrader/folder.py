@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.course.assignment import Assignment
 from grader.course.catalog import Course
 from grader.course.files import write_whole
 from grader.errors import GraderError
+from grader.exchange.nbgrader.quizzes import graded_quizzes, quiz_files
 from grader.exchange.nbgrader.source import source_files
+from grader.gradebook.classroom import quiz_name
+from grader.quiz.loading import bank_paths
 from grader.submissions.roster import RosterEntry
 
 CONFIG = "nbgrader_config.py"
@@ -62,7 +64,7 @@ def lay_folder(course: Course, folder: Path, course_id: str | None, roster: Sequ
             advice="Add the lines `from grader.exchange.nbgrader.settings import configure` and "
             f"`configure(c, course={str(course.root)!r})` to it, then run this again",
         )
-    done += build_sources(course, folder, course.assignments(), force=False)
+    done += build_sources(course, folder, buildable(course), force=False)
     with settings(folder) as app:
         _add_students(app.coursedir.db_url, name, roster)
     return done
@@ -82,17 +84,26 @@ configure(c, course={str(course.root)!r})
 '''
 
 
-def build_sources(course: Course, folder: Path, assignments: Sequence[Assignment], *, force: bool) -> list[Laid]:
-    """Write source/<assignment>/ for each assignment; files that somebody edited are left, unless `force`.
+def buildable(course: Course) -> list[str]:
+    """Return nbgrader's names of what a course folder gets a source notebook for: assignments and graded quizzes."""
+    return [*course.ids, *graded_quizzes(course)]
 
-    Raises GraderError where the folder is no course folder or cannot be written.
+
+def build_sources(course: Course, folder: Path, names: Sequence[str], *, force: bool) -> list[Laid]:
+    """Write source/<name>/ for each assignment or quiz; files that somebody edited are left, unless `force`.
+
+    Raises GraderError where the folder is no course folder or cannot be written, and for an unknown name.
     """
+    quizzes = {quiz_name(bank) for bank in bank_paths(course)}
+    files = {
+        name: quiz_files(course, name) if name in quizzes else source_files(course.assignment(name)) for name in names
+    }
     if not (folder / CONFIG).is_file():
         raise GraderError(f"there is no {CONFIG}", where=folder, advice=f"First: grader nbgrader init {folder}")
     return [
-        _write(folder, f"source/{assignment.id}/{name}", content, force=force)
-        for assignment in assignments
-        for name, content in source_files(assignment).items()
+        _write(folder, f"source/{name}/{file}", content, force=force)
+        for name, contents in files.items()
+        for file, content in contents.items()
     ]
 
 

@@ -91,7 +91,7 @@ def _chosen(
         if notebook == LINK_TEXT.encode():
             notes.append(f"{assignment.notebook}: {LINK}")
         try:
-            cells = _cells(notebook)
+            cells = read_notebook_cells(notebook)
         except SubmissionError:
             pass  # told where it is graded
         else:
@@ -161,7 +161,7 @@ def _bare(source: str) -> tuple[str, ...]:
 # --- the notebook ----------------------------------------------------------------------------------------
 
 
-def _cells(content: bytes) -> tuple[NotebookCell, ...]:
+def read_notebook_cells(content: bytes) -> tuple[NotebookCell, ...]:
     """Return the cells of a notebook; raises SubmissionError where it is none, or larger than what is read."""
     plain = read_cells(content, "")
     book: Any = json.loads(content)

@@ -9,9 +9,7 @@ from nbgrader import utils
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor, SaveAutoGrades
 
-from grader.exchange.nbgrader.cell_feedback import part_outputs, part_score, summary_cell
 from grader.exchange.nbgrader.exporter import WORK, HardenedExporter, Turn, why_not
-from grader.exchange.nbgrader.source import part_of
 
 Resources = dict[str, Any]
 
@@ -26,18 +24,17 @@ class GradeOutside(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has 
             raise why_not("GradeOutside works with HardenedExporter only: call configure(c) in nbgrader_config.py")
         turn = exporter.turn(resources)
         resources[WORK] = turn
-        report = turn.work.report
         for cell in nb.cells:
             if cell.cell_type != "code":
                 continue
             cell.outputs, cell.execution_count = [], None
             if not utils.is_grade(cell):
                 continue
-            part = part_of(cell.metadata.nbgrader.grade_id, turn.assignment)
-            if part is not None:
-                cell.outputs = [from_dict(output) for output in part_outputs(report, part, turn.reading)]
-        nb.cells.insert(0, from_dict(summary_cell(turn.work, turn.assignment, turn.notes, turn.reading)))
-        nb.metadata["unrolled"] = {"assignment": turn.assignment.id, "graded": turn.stamp}
+            if turn.graded.grades(cell.metadata.nbgrader.grade_id):
+                outputs = turn.graded.outputs(cell.metadata.nbgrader.grade_id)
+                cell.outputs = [from_dict(output) for output in outputs]
+        nb.cells.insert(0, from_dict(turn.graded.summary(turn.notes)))
+        nb.metadata["unrolled"] = {"assignment": turn.subject.id, "graded": dict(turn.graded.stamp)}
         return nb, resources
 
 
@@ -51,11 +48,10 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
         with Gradebook(about["db_url"]) as gradebook:
             notebook = gradebook.find_submission_notebook(about["notebook"], about["assignment"], about["student"])
             for grade in notebook.grades:
-                part = part_of(grade.name, turn.assignment)
-                if part is None:
-                    self._by_hand(grade, nb)
+                if turn.graded.grades(grade.name):
+                    grade.auto_score = turn.graded.score(grade.name, float(grade.max_score))
                 else:
-                    grade.auto_score = scaled(part_score(turn.work.report, part), part.points, grade.max_score)
+                    self._by_hand(grade, nb)
                 grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
             cells = {cell.metadata.nbgrader.grade_id: cell for cell in nb.cells if utils.is_solution(cell)}
             for comment in notebook.comments:
@@ -72,13 +68,6 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
                 grade.auto_score, _ = utils.determine_grade(cell, self.log)
                 return
         grade.auto_score = None
-
-
-def scaled(earned: float | None, possible: float, shown: float) -> float | None:
-    """Return a part's score in the points of its cell, should the instructor have changed those."""
-    if earned is None or possible == shown:
-        return earned
-    return earned * shown / possible
 
 
 class GetScores(GetGrades):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import Any
 from grader.exchange.nbgrader.handed_in import NotebookCell
 from grader.exchange.nbgrader.source import SCHEMA
 
+_ASSIGNED = re.compile(r"(answer_[0-9]+) = ")  # how the answer cell of a quiz begins
 MISSING = "# This cell was not in what was handed in."
 UNREADABLE = "*The notebook that was handed in cannot be read; what is known of it stands at the top.*"
 
@@ -115,9 +116,13 @@ def _put_back(
 
 
 def _by_definition(cell: OfficialCell, cells: Sequence[NotebookCell], owner: dict[int, str]) -> int | None:
-    """Return the last cell without an id of its own that defines what the official one asks for."""
-    name = re.escape(cell.grade_id.removeprefix("solution-"))
-    defines = re.compile(rf"^(?:async\s+def|def|class)\s+{name}\b", re.MULTILINE)
+    """Return the last cell without an id of its own that defines, or assigns, what the official one asks for."""
+    assigned = _ASSIGNED.match(cell.source)
+    if assigned is not None:
+        defines = re.compile(rf"^{assigned[1]}\s*=", re.MULTILINE)
+    else:
+        name = re.escape(cell.grade_id.removeprefix("solution-"))
+        defines = re.compile(rf"^(?:async\s+def|def|class)\s+{name}\b", re.MULTILINE)
     found = [
         number
         for number, one in enumerate(cells)

@@ -19,7 +19,7 @@ from grader.course.catalog import Course
 from grader.errors import GraderError
 from grader.exchange.nbgrader.cell_feedback import part_score
 from grader.exchange.nbgrader.folder import CONFIG, settings
-from grader.exchange.nbgrader.preprocessors import scaled
+from grader.exchange.nbgrader.subjects import scaled
 from grader.gradebook.classroom import (
     CLASSROOM,
     GRADED,
@@ -33,6 +33,8 @@ from grader.gradebook.classroom import (
     quiz_name,
 )
 from grader.gradebook.quizzes import QuizBook
+from grader.quiz.model import Status
+from grader.quiz.notebook import question_of_cell
 from grader.submissions.text import safe_text, student_id
 
 QUIZ_CELL = "score"
@@ -57,6 +59,15 @@ class _Offer:
     name: str
     scores: Mapping[str, float | None]
     received: datetime | None
+
+
+@dataclass(frozen=True)
+class _QuizOffer:
+    """What a student has of a quiz: points in all, and 0 to 1 for each question; None where there are none yet."""
+
+    student: str
+    points: float | None
+    questions: Mapping[str, float | None]
 
 
 class _Room:
@@ -115,9 +126,9 @@ def synchronise(course: Course, folder: Path, book_at: Path | str | None = None)
                     offers = _offers(book, assignment, result)
                     if offers and _takes(room, assignment.id, [f"part-{p.id}" for p in assignment.parts], offers):
                         _give(room, assignment.id, _in_their_points(room, assignment, offers), known)
-                for name, (possible, offers) in quizzes.items():
+                for name, (possible, results) in quizzes.items():
                     if _quiz_is_there(room, name, possible):
-                        _give(room, name, _quiz_points(room, name, possible, offers), known)
+                        _give(room, name, _quiz_points(room, name, possible, results), known)
                 gradebook.db.expire_all()
                 names = [name for name in room.assignments if name in {*course.ids, *quizzes}]
                 _other_assignments(room, names)
@@ -177,13 +188,13 @@ def _offers(book: ClassroomBook, assignment: Assignment, result: Synced) -> list
     return found
 
 
-def _quiz_offers(course: Course, target: Path | str, result: Synced) -> dict[str, tuple[float, list[_Offer]]]:
+def _quiz_offers(course: Course, target: Path | str, result: Synced) -> dict[str, tuple[float, list[_QuizOffer]]]:
     """Return the points of each graded quiz and what students have of them, by nbgrader's name of it."""
     from grader.quiz.offline import load_quiz
     from grader.quiz.returned import current_results
     from grader.quiz.sitting import FORM
 
-    found: dict[str, tuple[float, list[_Offer]]] = {}
+    found: dict[str, tuple[float, list[_QuizOffer]]] = {}
     with QuizBook.open(target) as book:
         for quiz_id in sorted({str(one.options.get("quiz")) for one in book.sittings(purpose=FORM)}):
             try:
@@ -201,7 +212,11 @@ def _quiz_offers(course: Course, target: Path | str, result: Synced) -> dict[str
             offers = []
             for one in results:
                 points = one.earned * possible / one.possible if one.possible else 0.0
-                offers.append(_Offer(one.student, "", {QUIZ_CELL: None if one.waiting else points}, None))
+                by_question = {
+                    place.item.question.id: None if place.mark.status is Status.UNDECIDED else place.mark.score
+                    for place in one.places
+                }
+                offers.append(_QuizOffer(one.student, None if one.waiting else points, by_question))
             if possible:
                 found[quiz_name(quiz_id)] = (possible, offers)
     return found
@@ -256,17 +271,33 @@ def _quiz_is_there(room: _Room, name: str, possible: float) -> bool:
         gradebook.add_notebook(name, name)
         gradebook.add_grade_cell(QUIZ_CELL, name, name, max_score=possible, cell_type="code")
         room.assignments[name] = gradebook.find_assignment(name)
-    elif list(_worth(room, name)) != [QUIZ_CELL]:
+    elif list(_worth(room, name)) != [QUIZ_CELL] and not all(_questions(room, name).values() or [None]):
         room.result.problems.append(f"{name}: nbgrader has another assignment of this name, so the quiz is left out")
         return False
     return True
 
 
-def _quiz_points(room: _Room, name: str, possible: float, offers: Iterable[_Offer]) -> list[_Offer]:
-    worth = _worth(room, name)[QUIZ_CELL]
-    return [
-        _Offer(o.student, o.name, {QUIZ_CELL: scaled(o.scores[QUIZ_CELL], possible, worth)}, o.received) for o in offers
-    ]
+def _questions(room: _Room, name: str) -> dict[str, str | None]:
+    """Return the question of each cell with points, None where a cell is none of a quiz that is a notebook."""
+    return {cell: question_of_cell(cell) for cell in _worth(room, name)}
+
+
+def _quiz_points(room: _Room, name: str, possible: float, offers: Iterable[_QuizOffer]) -> list[_Offer]:
+    """Return the offers in the points of nbgrader's cells: one for the quiz, or in a notebook one for each question."""
+    worth = _worth(room, name)
+    if list(worth) == [QUIZ_CELL]:
+        return [_Offer(o.student, "", {QUIZ_CELL: scaled(o.points, possible, worth[QUIZ_CELL])}, None) for o in offers]
+    questions = _questions(room, name)
+    found, others = [], []
+    for one in offers:
+        if {*questions.values()} - {*one.questions}:
+            others.append(one.student)
+            continue
+        scores = {cell: scaled(one.questions[str(asked)], 1.0, worth[cell]) for cell, asked in questions.items()}
+        found.append(_Offer(one.student, "", scores, None))
+    if others:
+        room.result.problems.append(f"{name}: not asked what the notebook asks, so left out: {_named(others)}")
+    return found
 
 
 def _give(room: _Room, name: str, offers: Iterable[_Offer], known: Mapping[tuple[str, str], ClassroomScore]) -> None:
