@@ -670,7 +670,8 @@ def draw_loss(rng, B, T, O, width=2.0):  # noqa: E741 - O is the handout's name 
         logits, y = rng.uniform(-width, width, (B, T, O)), rng.integers(O, size=(B, T))
         nll = np.logaddexp.reduce(logits, axis=-1) - np.take_along_axis(logits, y[..., None], axis=-1)[..., 0]
         rows, mean = (nll * mask).sum(axis=1) / mask.sum(axis=1), (nll * mask).sum() / mask.sum()
-        if B == 1 or abs(rows.mean() - mean) > 1e-3 * mean:  # once in a thousand draws they agree to 1e-4
+        # once in a thousand draws they agree to 1e-4; where all rows count alike they always do
+        if np.ptp(mask.sum(axis=1)) == 0 or abs(rows.mean() - mean) > 1e-3 * mean:
             return logits, y, mask
 
 
