@@ -64,14 +64,30 @@ def uncertain(n, p):
     return math.sqrt(sum(w * (k / n - mean) ** 2 for k, w in enumerate(weights)))
 
 
-def _count(blocks, n, m):
-    return sum(np.zeros((n, m)).size + np.zeros((n, n)).size + np.zeros(n).size for _ in range(blocks))
+def equal_budget(a, b, c, s, M):
+    """Add one learning rate after another as long as there is time, a training at a time."""
+    left = M
+    for rates in itertools.count():
+        for minutes in (a, b, c):
+            for _seed in range(s):
+                left -= minutes
+        if left < 0:
+            return rates
+    return 0
 
 
-def equal_budget(n, m):
-    """Try sizes one after another."""
-    budget = _count(4, n, m)
-    return next(k - 1 for k in itertools.count(1) if _count(3, k, m) > budget)
+def best_step(M):
+    """Search for the step on a logarithmic scale, in thirds."""
+
+    def off(log_step):
+        step = math.exp(log_step)
+        return 6e-8 * M / step + step * step
+
+    low, high = math.log(1e-7), 0.0
+    for _ in range(200):
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        low, high = (low, right) if off(left) < off(right) else (left, high)
+    return math.exp((low + high) / 2)
 
 
 def ablation_table(a, b, l):  # noqa: E741  # the names are those of the question

@@ -59,11 +59,15 @@ def turn(r, a):
     return size
 
 
-def clipped_entry(p, c):
-    """Clip the gradients laid out as one vector."""
-    flat = np.array(p, dtype=float)
-    length = np.linalg.norm(flat)
-    return float((flat / max(1.0, length / c))[1])
+def norm_before(g, s, c):
+    """Lengthen a gradient with the entry g until clipping leaves g * s of it."""
+    low, high = float(g), 1000.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        flat = np.array([g, np.sqrt(middle**2 - g**2)])
+        clipped = flat / max(1.0, np.linalg.norm(flat) / c)
+        low, high = (middle, high) if clipped[0] > g * s else (low, middle)
+    return (low + high) / 2
 
 
 def window_for_delay(N):

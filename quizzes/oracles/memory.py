@@ -116,9 +116,10 @@ def pooled(n, k, a, b):
     return float(np.concatenate([near, far]).mean())
 
 
-def uniform_loss(S, K):
-    """Take the mean cross-entropy of equal logits."""
+def two_symbols_known(S, K):
+    """Take the mean cross-entropy of equal logits, except for two answers that stand out."""
     logits = np.zeros((K, S))
+    logits[[0, 1], [0, 1]] = 200.0
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return float(-logs[np.arange(K), np.arange(K) % S].mean())
 
