@@ -6,12 +6,13 @@ from functools import cache
 from typing import Any
 
 import nbgrader.api
-from sqlalchemy import create_engine
+
+_create_engine = nbgrader.api.create_engine
 
 
 @cache
 def _engine(url: str, **options: Any) -> Any:
-    return create_engine(url, **options)
+    return _create_engine(url, **options)
 
 
 def keep_engines() -> None:
