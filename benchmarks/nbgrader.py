@@ -191,7 +191,7 @@ def main() -> None:
                 (place / assignment.notebook).write_text(filled(released, source), encoding="utf-8")
         # the evidence of the mutants is made once for a course
         if arguments.state:
-            shutil.copytree(arguments.state, top / "state")
+            shutil.copytree(arguments.state, top / "state", dirs_exist_ok=True)
             (top / "state" / "gradebook.db").unlink(missing_ok=True)
         (top / "warm" / "s").mkdir(parents=True)
         (top / "warm" / "s" / assignment.module).write_text(mutants[0], encoding="utf-8")

@@ -1105,8 +1105,9 @@ def test_carousel(student, rng):
 @pytest.mark.points(1.5)
 def test_carousel_of_large_inputs(student, rng):
     """carousel: the same, for 200 steps of inputs up to a million in size, and such an h0."""
-    case = draw(rng, B=2, T=1, D=5, H=3)
-    case = case.replace(W_g=1e-6 * case.given["W_g"])  # a candidate that is not always 1 or -1
+    case = draw(rng, B=4, T=1, D=5, H=3)
+    # a candidate that is not always 1 or -1, whether it is x or h0 that is large
+    case = case.replace(W_g=1e-6 * case.given["W_g"], U_g=1e-6 * case.given["U_g"])
     c = ridden(rng, student.carousel(case.params), case, 200, 1e6)
     close(c, case.given["c0"], EXACT)
 
