@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.catalog import Course
-from grader.exchange.nbgrader.source import official_order, source_notebook
+from grader.exchange.nbgrader.source import grade_ids, source_notebook
 from grader.sandbox.bubblewrap import find_program
 from grader.sandbox.inside.lockdown import landlock_version
 
@@ -80,7 +80,7 @@ def test_source_notebooks_of_all_assignments_are_valid() -> None:
         book = reads(source_notebook(assignment), as_version=4)
         known = [cell.metadata.nbgrader for cell in book.cells if "nbgrader" in cell.metadata]
         assert len({about.grade_id for about in known}) == len(known)
-        assert official_order(assignment) == [about.grade_id for about in known]
+        assert grade_ids(source_notebook(assignment)) == [about.grade_id for about in known]
         assert sum(about.points for about in known if about.grade) == assignment.points
         text = "".join(cell.source for cell in book.cells)
         handout = (assignment.folder / "README.md").read_text(encoding="utf-8")

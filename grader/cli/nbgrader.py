@@ -131,6 +131,7 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
     from grader.cli.progress import ClassProgress
     from grader.cli.quiz_graded import tell
     from grader.exchange.nbgrader.autograding import autograde as grade_class
+    from grader.exchange.nbgrader.run import Run
     from grader.reports.terminal import class_table
 
     if number(tier) == 0:
@@ -141,11 +142,13 @@ def autograde(ctx: click.Context, assignment: str, folder: Path, jobs: int, tier
             _course(ctx, folder),
             assignment,
             folder,
-            jobs=jobs,
-            tier=number(tier),
-            on_start=lambda todo, skipped: progress.begin(todo, 0),
-            on_ready=lambda ready: announce(ready, err),
-            on_report=lambda told: progress.report(told) if isinstance(told, Report) else None,
+            Run(
+                jobs=jobs,
+                tier=number(tier),
+                on_start=lambda todo, skipped: progress.begin(todo, 0),
+                on_ready=lambda ready: announce(ready, err),
+                on_report=lambda told: progress.report(told) if isinstance(told, Report) else None,
+            ),
             on_warning=lambda text: err.print(" ".join(text.split()), markup=False),
         )
     if done.results:

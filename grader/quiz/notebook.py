@@ -426,14 +426,18 @@ def read_cell(item: Item, sources: Sequence[str]) -> tuple[Response, Mark | None
 
 def question_of_cell(cell_id: str) -> str | None:
     """Return the id of the question whose points a cell carries, None where it is no such cell."""
-    match = _CELL.fullmatch(cell_id)
-    return match[1] if match is not None and cell_id.startswith(f"{MARKED}-") else None
+    match = _points_cell(cell_id)
+    return None if match is None else match[1]
+
+
+def _points_cell(cell_id: str) -> re.Match[str] | None:
+    return _CELL.fullmatch(cell_id) if cell_id.startswith(f"{MARKED}-") else None
 
 
 def item_of_cell(bank: Bank, cell_id: str) -> Item:
     """Return the item whose points a cell `mark-...` carries; raise CourseError for any other cell or item."""
-    match = _CELL.fullmatch(cell_id)
-    if match is None or not cell_id.startswith(f"{MARKED}-"):
+    match = _points_cell(cell_id)
+    if match is None:
         raise CourseError(f"`{cell_id[:80]}` is no cell of a quiz", advice="Build the notebook again.")
     return item_of(bank, match[1], int(match[2]))
 

@@ -121,7 +121,11 @@ def load_quiz(course: Course, name: str) -> Quiz:
     if name not in banks:
         known = list(dict.fromkeys([*blueprints, *banks]))
         raise CourseError(f"there is no quiz `{name}`", advice=suggestion(name, known, "quizzes"))
-    bank = load_bank(course, name)
+    return whole_bank(load_bank(course, name))
+
+
+def whole_bank(bank: Bank) -> Quiz:
+    """Return the quiz that asks every question of a bank."""
     return Quiz(bank.id, bank.title, bank.about, bank)
 
 

@@ -18,9 +18,9 @@ from grader.course.catalog import Course
 from grader.errors import GraderError
 from grader.exchange.nbgrader.folder import CONFIG, inside
 from grader.exchange.nbgrader.official import official_cells
+from grader.exchange.nbgrader.run import Run
 from grader.exchange.nbgrader.subjects import subject_of
 from grader.exchange.nbgrader.tidy import without_links
-from grader.grading.executors.local import Ready
 from grader.quiz.returned import Result
 
 
@@ -55,12 +55,8 @@ def autograde(
     course: Course,
     assignment_id: str,
     folder: Path,
+    run: Run,
     *,
-    jobs: int,
-    tier: int | None = None,
-    on_start: Callable[[int, int], None] = lambda todo, skipped: None,
-    on_ready: Callable[[Ready], None] = lambda ready: None,
-    on_report: Callable[[Report | Result], None] = lambda report: None,
     on_warning: Callable[[str], None] = lambda text: None,
 ) -> Autograded:
     """Grade a class and write nbgrader's database, as `nbgrader autograde` in that folder does; raise GraderError.
@@ -93,11 +89,7 @@ def autograde(
             folders,
             official,
             book if "://" in str(book) else Path(book),
-            jobs=jobs,
-            tier=tier,
-            on_start=on_start,
-            on_ready=on_ready,
-            on_report=on_report,
+            run,
         )
         app.config.HardenedExporter.course = str(course.root)
         heard = _Heard()

@@ -22,6 +22,7 @@ from grader.errors import GraderError
 from grader.exchange.nbgrader.official import official_cells
 from grader.exchange.nbgrader.one_engine import keep_engines
 from grader.exchange.nbgrader.rebuild import rebuild
+from grader.exchange.nbgrader.run import Run
 from grader.exchange.nbgrader.subjects import Graded, Subject, in_a_line, subject_of
 from grader.exchange.nbgrader.tidy import without_links
 from grader.quiz.returned import Result
@@ -95,10 +96,12 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
             (self.gradebook if "://" in self.gradebook else Path(self.gradebook))
             if self.gradebook
             else course.state / "gradebook.db",
-            jobs=self.jobs or os.cpu_count() or 1,
-            tier=self.tier if self.tier > 0 else None,
-            on_start=started,
-            on_report=reported,
+            Run(
+                jobs=self.jobs or os.cpu_count() or 1,
+                tier=self.tier if self.tier > 0 else None,
+                on_start=started,
+                on_report=reported,
+            ),
         )
         for student in folders:
             self._clear_unfinished(student)

@@ -15,10 +15,9 @@ from typing import Any
 from grader.course.catalog import Course
 from grader.course.files import write_whole
 from grader.errors import GraderError
-from grader.exchange.nbgrader.quizzes import graded_quizzes, quiz_files
+from grader.exchange.nbgrader.quizzes import bank_named, graded_quizzes, quiz_files
 from grader.exchange.nbgrader.source import source_files
-from grader.gradebook.classroom import quiz_name
-from grader.quiz.loading import bank_paths
+from grader.quiz.loading import load_bank
 from grader.submissions.roster import RosterEntry
 
 CONFIG = "nbgrader_config.py"
@@ -94,9 +93,10 @@ def build_sources(course: Course, folder: Path, names: Sequence[str], *, force: 
 
     Raises GraderError where the folder is no course folder or cannot be written, and for an unknown name.
     """
-    quizzes = {quiz_name(bank) for bank in bank_paths(course)}
+    banks = {name: bank_named(course, name) for name in names}
     files = {
-        name: quiz_files(course, name) if name in quizzes else source_files(course.assignment(name)) for name in names
+        name: source_files(course.assignment(name)) if bank is None else quiz_files(course, load_bank(course, bank))
+        for name, bank in banks.items()
     }
     if not (folder / CONFIG).is_file():
         raise GraderError(f"there is no {CONFIG}", where=folder, advice=f"First: grader nbgrader init {folder}")

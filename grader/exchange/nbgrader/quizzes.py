@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.checking.report import Report
 from grader.course.catalog import Course
 from grader.errors import GraderError, SubmissionError
 from grader.exchange.nbgrader.handed_in import LINK_TEXT, NotebookCell, read_notebook_cells
 from grader.exchange.nbgrader.rebuild import OfficialCell, rebuild
+from grader.exchange.nbgrader.run import Run
+from grader.exchange.nbgrader.source import grade_ids
 from grader.gradebook.classroom import quiz_name
-from grader.grading.executors.local import Ready
 from grader.quiz import marks
 from grader.quiz.asking import items
-from grader.quiz.loading import bank_paths, load_bank
+from grader.quiz.loading import bank_paths
 from grader.quiz.model import Bank, Item, Mark, Response, Status
 from grader.quiz.notebook import ANSWER, MARKED, item_of_cell, nbgrader_notebook, read_cell, secret_seed
-from grader.quiz.offline import Returned, load_quiz
+from grader.quiz.offline import Returned, whole_bank
 from grader.quiz.returned import UNREADABLE, Marked, Result, mark_returned
 from grader.quiz.running import CodeBox
 from grader.reports.quiz_results import outcome
@@ -43,11 +43,15 @@ def graded_quizzes(course: Course) -> list[str]:
     return [quiz_name(bank) for bank, (_, graded) in bank_paths(course).items() if graded]
 
 
-def quiz_files(course: Course, name: str) -> dict[str, bytes]:
+def bank_named(course: Course, name: str) -> str | None:
+    """Return the bank of the quiz that nbgrader calls `name`, None where there is none."""
+    return next((bank for bank in bank_paths(course) if quiz_name(bank) == name), None)
+
+
+def quiz_files(course: Course, bank: Bank) -> dict[str, bytes]:
     """Return what lies in the source folder of a quiz, by name; raise CourseError. There is no key in it."""
-    bank = load_bank(course, name.removeprefix(quiz_name("")))
     drawn = items(bank, secret_seed(course, bank, 0))
-    return {f"{name}.ipynb": nbgrader_notebook(bank, drawn).encode()}
+    return {f"{quiz_name(bank.id)}.ipynb": nbgrader_notebook(bank, drawn).encode()}
 
 
 @dataclass(frozen=True)
@@ -74,25 +78,15 @@ class QuizSubject:
 
     def order(self) -> Sequence[str]:
         """Return the grade_ids of the source notebook, in order."""
-        (content,) = quiz_files(self.course, self.id).values()
-        cells = json.loads(content)["cells"]
-        return [cell["metadata"]["nbgrader"]["grade_id"] for cell in cells if "nbgrader" in cell["metadata"]]
+        (content,) = quiz_files(self.course, self.bank).values()
+        return grade_ids(content)
 
     def grade(
-        self,
-        folders: Mapping[str, Path],
-        official: Sequence[OfficialCell],
-        gradebook: Path | str,
-        *,
-        jobs: int,
-        tier: int | None = None,
-        on_start: Callable[[int, int], None] = lambda todo, skipped: None,
-        on_ready: Callable[[Ready], None] = lambda ready: None,
-        on_report: Callable[[Report | Result], None] = lambda report: None,
+        self, folders: Mapping[str, Path], official: Sequence[OfficialCell], gradebook: Path | str, run: Run
     ) -> dict[str, QuizWork]:
         """Mark the notebooks of a class into our gradebook, code in the sandbox; raise GraderError.
 
-        Marks come in milliseconds: one process does it, whatever `jobs` says.
+        Marks come in milliseconds: one process does it, whatever `run.jobs` says.
         """
         from grader.gradebook.quizzes import QuizBook
 
@@ -102,10 +96,10 @@ class QuizSubject:
                 f"{self.id} in nbgrader's database is no notebook of this quiz",
                 advice=f"Run `grader nbgrader build {self.id}` and `nbgrader generate_assignment {self.id} --force`",
             )
-        quiz = load_quiz(self.course, self.bank.id)
-        on_start(len(folders), 0)
+        quiz = whole_bank(self.bank)
+        run.on_start(len(folders), 0)
         done = {}
-        with QuizBook.open(gradebook) as book, CodeBox(tier) as box:
+        with QuizBook.open(gradebook) as book, CodeBox(run.tier) as box:
             for student, folder in folders.items():
                 cells, sha256, problem = _read(folder, self.notebook)
                 if problem is not None and sha256 is None:
@@ -120,7 +114,7 @@ class QuizSubject:
                     if place.item.question.id == item.question.id
                 }
                 done[student] = QuizWork(self.bank, cells, sha256 or "", result, by_cell, frozenset(asked), problem)
-                on_report(result)
+                run.on_report(result)
         return done
 
 

@@ -93,9 +93,9 @@ def source_files(assignment: Assignment) -> dict[str, bytes]:
     }
 
 
-def official_order(assignment: Assignment) -> list[str]:
-    """Return the grade_ids of the source notebook, in order."""
-    cells = json.loads(source_notebook(assignment))["cells"]
+def grade_ids(notebook: str | bytes) -> list[str]:
+    """Return the grade_ids of a source notebook (JSON text), in order."""
+    cells = json.loads(notebook)["cells"]
     return [cell["metadata"]["nbgrader"]["grade_id"] for cell in cells if "nbgrader" in cell["metadata"]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,10 +15,9 @@ from grader.errors import GraderError
 from grader.exchange.nbgrader.cell_feedback import part_outputs, part_score, summary_cell
 from grader.exchange.nbgrader.handed_in import NotebookCell
 from grader.exchange.nbgrader.rebuild import OfficialCell
-from grader.exchange.nbgrader.source import official_order, part_of
+from grader.exchange.nbgrader.run import Run
+from grader.exchange.nbgrader.source import grade_ids, part_of, source_notebook
 from grader.exchange.nbgrader.work import Work, grade_folders
-from grader.gradebook.classroom import quiz_name
-from grader.grading.executors.local import Ready
 from grader.quiz.returned import Result
 
 
@@ -69,16 +68,7 @@ class Subject(Protocol):
         """Return the grade_ids of the source notebook, in order; what is not among them comes last."""
 
     def grade(
-        self,
-        folders: Mapping[str, Path],
-        official: Sequence[OfficialCell],
-        gradebook: Path | str,
-        *,
-        jobs: int,
-        tier: int | None = None,
-        on_start: Callable[[int, int], None] = lambda todo, skipped: None,
-        on_ready: Callable[[Ready], None] = lambda ready: None,
-        on_report: Callable[[Report | Result], None] = lambda report: None,
+        self, folders: Mapping[str, Path], official: Sequence[OfficialCell], gradebook: Path | str, run: Run
     ) -> Mapping[str, Graded]:
         """Grade what our gradebook does not hold yet and return everybody's work by nbgrader's id; raise GraderError.
 
@@ -90,10 +80,10 @@ def subject_of(course: Course, name: str) -> Subject:
     """Return what nbgrader calls `name`; raise GraderError where this course has no such thing."""
     if name in course.ids:
         return AssignmentSubject(course, course.assignment(name))
-    from grader.exchange.nbgrader.quizzes import QuizSubject
-    from grader.quiz.loading import bank_paths, load_bank
+    from grader.exchange.nbgrader.quizzes import QuizSubject, bank_named
+    from grader.quiz.loading import load_bank
 
-    bank = next((bank for bank in bank_paths(course) if quiz_name(bank) == name), None)
+    bank = bank_named(course, name)
     if bank is None:
         raise GraderError(
             f"`{name}` is no assignment of this course, so it is not graded here: nothing of it was executed",
@@ -127,19 +117,10 @@ class AssignmentSubject:
 
     def order(self) -> Sequence[str]:
         """Return the grade_ids of the source notebook, in order."""
-        return official_order(self.assignment)
+        return grade_ids(source_notebook(self.assignment))
 
     def grade(
-        self,
-        folders: Mapping[str, Path],
-        official: Sequence[OfficialCell],
-        gradebook: Path | str,
-        *,
-        jobs: int,
-        tier: int | None = None,
-        on_start: Callable[[int, int], None] = lambda todo, skipped: None,
-        on_ready: Callable[[Ready], None] = lambda ready: None,
-        on_report: Callable[[Report | Result], None] = lambda report: None,
+        self, folders: Mapping[str, Path], official: Sequence[OfficialCell], gradebook: Path | str, run: Run
     ) -> Mapping[str, Graded]:
         """Grade the folders in the sandbox, the whole class in parallel; raise GraderError."""
         reading = {key: one.read for key, one in load_misconceptions(self.course).items()}
@@ -148,11 +129,11 @@ class AssignmentSubject:
             self.assignment,
             folders,
             gradebook,
-            jobs=jobs,
-            tier=tier,
-            on_start=on_start,
-            on_ready=on_ready,
-            on_report=on_report,
+            jobs=run.jobs,
+            tier=run.tier,
+            on_start=run.on_start,
+            on_ready=run.on_ready,
+            on_report=run.on_report,
         )
         return {student: AssignmentWork(self.assignment, work, reading) for student, work in done.items()}
 
