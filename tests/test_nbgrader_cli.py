@@ -13,6 +13,7 @@ import pytest
 
 from grader.course.catalog import Course
 from grader.exchange.nbgrader.source import grade_ids, source_notebook
+from grader.gradebook.store import Gradebook
 from grader.sandbox.bubblewrap import find_program
 from grader.sandbox.inside.lockdown import landlock_version
 
@@ -34,7 +35,7 @@ def room(tiny: TinyCourse, tmp_path: Path) -> Classroom:
 
 def test_init_lays_a_working_folder_and_leaves_what_was_edited(room: Classroom, tiny: TinyCourse) -> None:
     """Settings, notebooks, database and students; again it changes nothing, and it brings news of the course."""
-    from nbgrader.api import Gradebook
+    from nbgrader.api import Gradebook as Official
 
     roster = room.top / "roster.csv"
     roster.write_text("id,name,email\ns1,Student One,one@class.example\ns2,,\n", encoding="utf-8")
@@ -46,7 +47,7 @@ def test_init_lays_a_working_folder_and_leaves_what_was_edited(room: Classroom, 
         f"{TINY}.ipynb",
         "test_public.py",
     ]
-    with Gradebook(f"sqlite:///{room.folder / 'gradebook.db'}") as book:
+    with Official(f"sqlite:///{room.folder / 'gradebook.db'}") as book:
         assert [(s.id, s.first_name, s.last_name, s.email) for s in sorted(book.students, key=lambda s: s.id)] == [
             ("s1", "Student", "One", "one@class.example"),
             ("s2", None, None, None),
@@ -158,6 +159,22 @@ def test_another_assignment_is_refused_and_not_executed(room: Classroom) -> None
     assert "`other` is no assignment of this course" in done.err
     assert "Traceback" not in done.err
     assert not canary.exists()
+
+
+def test_a_class_without_any_notebook_is_graded(room: Classroom, tiny: TinyCourse) -> None:
+    """Modules alone are graded, and an empty folder has its report, though nbgrader itself knows no place for it."""
+    room.lay()
+    assignment = room.course.assignment(TINY)
+    assert room.here("generate_assignment", TINY) == 0
+    room.hand_in(assignment, "right", {assignment.module: tiny.reference})
+    room.hand_in(assignment, "empty", {})
+    said = room.grader_here("nbgrader", "autograde", TINY, "--dir", room.folder, "--quiet")
+    assert said.code == 0, said.err
+    assert list(room.scores(assignment)) == ["right"]
+    assert sum(auto or 0 for auto, _, _ in room.scores(assignment)["right"].values()) == assignment.points
+    with Gradebook.open(room.course.state / "gradebook.db") as book:
+        reports = {report.student: report.earned for report in book.latest(TINY)}
+    assert reports == {"empty": 0, "right": assignment.points}
 
 
 def test_validate_runs_the_public_checks_and_tells_what_is_wrong(room: Classroom, tiny: TinyCourse) -> None:

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import glob
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nbgrader.apps.autogradeapp import AutogradeApp
+from nbgrader.converters import Autograde
 from nbgrader.converters.base import NbGraderException
 
 from grader.checking.report import Report
 from grader.course.catalog import Course
 from grader.errors import GraderError
+from grader.exchange.nbgrader.exporter import add_modules, asking
 from grader.exchange.nbgrader.folder import CONFIG, inside
-from grader.exchange.nbgrader.official import official_cells
 from grader.exchange.nbgrader.run import Run
-from grader.exchange.nbgrader.subjects import subject_of
-from grader.exchange.nbgrader.tidy import without_links
+from grader.exchange.nbgrader.subjects import Subject, subject_of
+from grader.exchange.nbgrader.submitted import submitted_folders
 from grader.quiz.returned import Result
 
 
@@ -51,6 +51,23 @@ class _Heard(logging.Handler):
             (self.errors if record.levelno >= logging.ERROR else self.warnings).append(text)
 
 
+class _Autograde(Autograde):  # type: ignore[misc]  # nbgrader has no types
+    """nbgrader's own, also for a class in which nobody handed in a notebook."""
+
+    def __init__(self, subject: Subject, folders: Mapping[str, Path], **kwargs: Any) -> None:
+        self._subject, self._folders = subject, folders
+        super().__init__(**kwargs)
+
+    def init_notebooks(self) -> None:
+        """Find what was handed in: notebooks, and modules without one."""
+        try:
+            super().init_notebooks()
+        except NbGraderException:
+            add_modules(self, self._folders, self._subject)
+            if not self.assignments:
+                raise
+
+
 def autograde(
     course: Course,
     assignment_id: str,
@@ -70,48 +87,35 @@ def autograde(
         app = AutogradeApp()
         app.initialize([subject.id, "--quiet"])
         directory = app.coursedir
-        pattern = directory.format_path(directory.submitted_directory, directory.student_id, subject.id)
-        folders = {_student(directory, found, subject.id): Path(found) for found in sorted(glob.glob(pattern))}
+        folders = submitted_folders(directory, subject.id)
         if not folders:
             raise GraderError(
                 f"nobody has handed in {subject.id}",
-                where=pattern,
+                where=directory.format_path(directory.submitted_directory, directory.student_id, subject.id),
                 advice=f"First: nbgrader collect {subject.id}",
             )
         _must_be_ours(app, folder / CONFIG)
-        official, _ = official_cells(directory, subject)
-        for student, place in folders.items():
-            for line in without_links(place):
-                on_warning(f"{student}: {line}")
-        settings = app.config.HardenedExporter
-        book = settings.get("gradebook") or course.state / "gradebook.db"
-        work = subject.grade(
-            folders,
-            official,
-            book if "://" in str(book) else Path(book),
-            run,
-        )
-        app.config.HardenedExporter.course = str(course.root)
         heard = _Heard()
         app.log.addHandler(heard)
         app.log.setLevel(logging.WARNING)
         failed: list[str] = []
+        directory.assignment_id = subject.id
         try:
-            with warnings.catch_warnings():
+            with asking(course, run) as asked, warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # nbgrader's use of SQLAlchemy is not the user's concern
-                _convert(app)
+                _Autograde(subject, folders, coursedir=directory, parent=app).start()
         except NbGraderException:
             failed = heard.errors
         finally:
             app.log.removeHandler(heard)
     for text in heard.warnings:
         on_warning(text)
-    told = [one.told for one in work.values()]
+    told = [one.told for one in asked.work.values()]
     return Autograded(
         tuple(one for one in told if isinstance(one, Report)),
         tuple(one for one in told if isinstance(one, Result)),
         tuple(failed),
-        any(one.stamp["outcome"] == "ungraded" for one in work.values()),
+        any(one.stamp["outcome"] == "ungraded" for one in asked.work.values()),
     )
 
 
@@ -123,20 +127,3 @@ def _must_be_ours(app: Any, config: Path) -> None:
             where=config,
             advice="Call configure(c, course=...) there, as `grader nbgrader init` writes it for a new folder",
         )
-
-
-def _convert(app: Any) -> None:
-    from nbgrader.converters import Autograde
-
-    app.coursedir.assignment_id = app.extra_args[0]
-    Autograde(coursedir=app.coursedir, parent=app).start()
-
-
-def _student(directory: Any, folder: str, assignment: str) -> str:
-    import re
-
-    pattern = directory.format_path(directory.submitted_directory, "(?P<student_id>.*)", assignment, escape=True)
-    found = re.fullmatch(pattern, folder)
-    if found is None:
-        raise GraderError(f"whose folder is {folder}?", advice="See CourseDirectory.directory_structure")
-    return found["student_id"]

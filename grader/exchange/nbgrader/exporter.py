@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,14 @@ from nbgrader.utils import rmtree
 from traitlets import Integer, Unicode
 
 from grader.checking.report import Report
-from grader.course.catalog import find_course
+from grader.course.catalog import Course, find_course
 from grader.errors import GraderError
 from grader.exchange.nbgrader.official import official_cells
 from grader.exchange.nbgrader.one_engine import keep_engines
 from grader.exchange.nbgrader.rebuild import rebuild
 from grader.exchange.nbgrader.run import Run
 from grader.exchange.nbgrader.subjects import Graded, Subject, in_a_line, subject_of
+from grader.exchange.nbgrader.submitted import submitted_folders
 from grader.exchange.nbgrader.tidy import without_links
 from grader.quiz.returned import Result
 
@@ -40,6 +43,32 @@ class Turn:
     subject: Subject
     graded: Graded
     notes: tuple[str, ...]
+
+
+@dataclass
+class Asked:
+    """What `grader nbgrader autograde` asks of the exporter, and the work of every student, once it is graded."""
+
+    course: Course
+    run: Run
+    work: Mapping[str, Graded] = field(default_factory=dict)
+
+
+_ASKED: ContextVar[Asked | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def asking(course: Course, run: Run) -> Iterator[Asked]:
+    """Let the exporter that nbgrader makes in here grade for this course in this way, whatever its settings say.
+
+    nbgrader makes it by its import string, so nothing can be handed to it.
+    """
+    asked = Asked(course, run)
+    token = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(token)
 
 
 def why_not(text: str) -> NbGraderException:
@@ -64,6 +93,8 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         try:
             self._grade()
         except GraderError as error:
+            if _ASKED.get() is not None:  # whoever asked tells it
+                raise
             self.log.error("%s", error)
             raise why_not(str(error)) from None
 
@@ -72,14 +103,24 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
     def _grade(self) -> None:
         converter = self.parent
         directory = converter.coursedir
-        course = find_course(Path(self.course) if self.course else None)
-        self._subject = subject_of(course, directory.assignment_id)
+        asked = _ASKED.get() or Asked(find_course(Path(self.course) if self.course else None), self._run())
+        self._subject = subject_of(asked.course, directory.assignment_id)
         self._official, self._kernelspec = official_cells(directory, self._subject)
-        self._add_modules(converter)
-        folders = {_student(converter, folder): Path(folder) for folder in converter.assignments}
+        folders = submitted_folders(directory, self._subject.id)
+        add_modules(converter, folders, self._subject)
         for student, folder in folders.items():
             for line in without_links(folder):
                 self.log.warning("%s: %s", student, line)
+        gradebook: Path | str = self.gradebook or asked.course.state / "gradebook.db"
+        if "://" not in str(gradebook):
+            gradebook = Path(gradebook)
+        self._work = asked.work = self._subject.grade(folders, self._official, gradebook, asked.run)
+        for student, folder in folders.items():
+            if str(folder) in converter.assignments:
+                self._clear_unfinished(student)
+
+    def _run(self) -> Run:
+        """Return how a class is graded where nobody asks but nbgrader: as the settings say, told in its log."""
         told = {"done": 0, "todo": 0}
 
         def started(todo: int, skipped: int) -> None:
@@ -90,33 +131,12 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
             told["done"] += 1
             self.log.info("Graded %d of %d: %s", told["done"], told["todo"], in_a_line(report))
 
-        self._work = self._subject.grade(
-            folders,
-            self._official,
-            (self.gradebook if "://" in self.gradebook else Path(self.gradebook))
-            if self.gradebook
-            else course.state / "gradebook.db",
-            Run(
-                jobs=self.jobs or os.cpu_count() or 1,
-                tier=self.tier if self.tier > 0 else None,
-                on_start=started,
-                on_report=reported,
-            ),
+        return Run(
+            jobs=self.jobs or os.cpu_count() or 1,
+            tier=self.tier if self.tier > 0 else None,
+            on_start=started,
+            on_report=reported,
         )
-        for student in folders:
-            self._clear_unfinished(student)
-
-    def _add_modules(self, converter: Any) -> None:
-        """Let students take part who handed in the module without a notebook: nbgrader looks for notebooks only."""
-        import glob
-
-        directory, module = converter.coursedir, self._subject.module
-        if module is None:
-            return
-        pattern = directory.format_path(directory.submitted_directory, directory.student_id, directory.assignment_id)
-        for folder in sorted(glob.glob(pattern)):
-            if folder not in converter.assignments and os.path.lexists(os.path.join(folder, module)):
-                converter.assignments[folder] = [os.path.join(folder, self._subject.notebook)]
 
     def _clear_unfinished(self, student: str) -> None:
         """Remove a graded notebook that was cut short, is ungraded, or is about other work, suite or seed.
@@ -176,10 +196,8 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         return {**cell, "source": _SCRIPT_LINK.sub(r"\1 :", text)}
 
 
-def _student(converter: Any, folder: str) -> str:
-    """Return nbgrader's id of the student whose folder it is."""
-    pattern = converter._format_source("(?P<assignment_id>.*)", "(?P<student_id>.*)", escape=True)
-    match = re.match(pattern, folder)
-    if match is None:
-        raise GraderError(f"whose folder is {folder}?", advice="See CourseDirectory.directory_structure")
-    return match["student_id"]
+def add_modules(converter: Any, folders: Mapping[str, Path], subject: Subject) -> None:
+    """Let students take part who handed in the module without a notebook: nbgrader looks for notebooks only."""
+    for folder in folders.values():
+        if subject.module is not None and os.path.lexists(folder / subject.module):
+            converter.assignments.setdefault(str(folder), [str(folder / subject.notebook)])
