@@ -6,12 +6,13 @@ from typing import Any
 
 from nbformat.notebooknode import NotebookNode, from_dict
 from nbgrader import utils
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, GradeCell, SolutionCell
 from nbgrader.preprocessors import GetGrades, NbGraderPreprocessor, SaveAutoGrades
 
 from grader.exchange.nbgrader.exporter import WORK, HardenedExporter, Turn, why_not
 
 Resources = dict[str, Any]
+_KINDS = (GradeCell, SolutionCell)
 
 
 class GradeOutside(NbGraderPreprocessor):  # type: ignore[misc]  # nbgrader has no types
@@ -47,6 +48,8 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
         about = resources["nbgrader"]
         with Gradebook(about["db_url"]) as gradebook:
             notebook = gradebook.find_submission_notebook(about["notebook"], about["assignment"], about["student"])
+            # all cells at once, where each grade and comment would ask for its own; a session keeps what is held
+            held = [gradebook.db.query(kind).filter_by(notebook=notebook.notebook).all() for kind in _KINDS]
             for grade in notebook.grades:
                 if turn.graded.grades(grade.name):
                     grade.auto_score = turn.graded.score(grade.name, float(grade.max_score))
@@ -59,6 +62,7 @@ class SaveScores(SaveAutoGrades):  # type: ignore[misc]
                 untouched = cell is not None and cell.metadata.nbgrader.get("checksum") == utils.compute_checksum(cell)
                 comment.auto_comment = "No response." if untouched else None
             gradebook.db.commit()
+            del held
         return nb, resources
 
     def _by_hand(self, grade: Any, nb: NotebookNode) -> None:
