@@ -462,6 +462,58 @@ def test_blanks_stay_in_the_prompt_and_are_marked_apart(real: Bank) -> None:
     assert mark(item, {"lstm": "3"}).status is Status.INVALID
 
 
+CELL = {"type": "numeric", "label": "the cell", "answer": {"value": "f*2", "abs": 0.01}, "wrong": [{"value": 2}]}
+STATE = {
+    "type": "numeric", "answer": {"value": "0.5*tanh(f*2)", "abs": 0.01, "sigfigs": {"min": 2, "penalty": 0.2}},
+    "ecf": "0.5*tanh(c)", "wrong": [{"value": "tanh(2)", "credit": 0.25}],
+}  # fmt: skip
+TWO = {"type": "cloze", "prompt": "{{c}} {{h}}", "params": {"f": {"choice": [0.9]}}}
+
+
+def test_an_error_is_carried_forward() -> None:
+    """Wrong once and right from there on loses the one blank; tolerance, digits and recognised answers stay."""
+    item = banks.item(**TWO, fields={"c": CELL, "h": STATE})
+    assert "0.5*tanh" not in json.dumps(view(item).as_dict())
+    assert "counts as right" in view(item).rule
+    for cell, state, score, note in [
+        ("1.8", "0.47", 1, "key"),
+        ("2", "0.485", 0.5, "c=wrong:2,h=carried"),  # 0.5 tanh(2) = 0.482
+        ("0.5", "0.23", 0.5, "c=other,h=carried"),  # 0.5 tanh(0.5) = 0.231
+        ("0.5", "0.25", 0, "c=other,h=other"),
+        ("0.5", "0.964", 0.125, "c=other,h=wrong:tanh(2)"),
+        ("1.8", "0.5", 0.5, "c=key,h=other"),
+        ("1.8", ".47", 1, "key"),
+        ("7", "0.5", 0.5, "c=other,h=carried"),
+    ]:
+        got = mark(item, {"c": cell, "h": state})
+        assert (got.score, got.note) == (pytest.approx(score), note), (cell, state)
+    said = mark(item, {"c": "0.5", "h": "0.23"}).feedback
+    assert "h: right, going by what you gave for the cell." in said
+    short = mark(item, {"c": "1.8", "h": "0.5e0"})
+    assert short.score < 1  # digits too few are no error to be carried
+    assert mark(item, {"c": "1e300", "h": "0.5"}).note == "c=other,h=carried"
+    pole = banks.item(**TWO, fields={"c": CELL, "h": {**STATE, "ecf": "0.473403006423*0.8/(c-1)"}})
+    assert mark(pole, {"c": "1", "h": "0.3"}).note == "c=other,h=other"  # divides by zero: nothing follows
+
+
+def test_a_rule_for_carried_errors_is_checked() -> None:
+    """It names earlier numbers, uses plain arithmetic, and leads from right numbers to the key."""
+    for ecf, said in [
+        ("0.5*tanh(h)", "names h"),
+        ("0.5*tanh(f)", "names no blank"),
+        ("sum([c, 1])", "cannot be carried forward"),
+        ("c if c > 1 else 0", "cannot be carried forward"),
+        ("c // 2", "cannot be carried forward"),
+        ("0.4*tanh(c)", "the key is"),
+    ]:
+        _, findings = banks.read({**TWO, "fields": {"c": CELL, "h": {**STATE, "ecf": ecf}}})
+        if not findings:
+            one = banks.question(**TWO, fields={"c": CELL, "h": {**STATE, "ecf": ecf}})
+            assert any(said in text for _, _, text in kind_of(Item(one, one.variants[0])).lint(one)), ecf
+        else:
+            assert any(said in str(finding) for finding in findings), (ecf, [str(one) for one in findings])
+
+
 def test_matrices_earn_by_cell_and_transposes_are_told() -> None:
     item = banks.item(type="matrix", answer={"value": [[1, 2], [3, 4]], "abs": 0.01})
     assert mark(item, [["1", "2"], ["3", "4"]]).score == 1

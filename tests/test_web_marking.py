@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,15 @@ pytest.importorskip("markdown_it", reason="the extra `web` is not installed")
 
 from grader.course.catalog import find_course
 from grader.errors import QuizError
+from grader.quiz.arithmetic import number
 from grader.quiz.asking import item_of
+from grader.quiz.carrying import blanks_of, carried, tree
 from grader.quiz.kinds import kind_of
 from grader.quiz.loading import bank_ids, load_bank, parse_bank
 from grader.quiz.marking import mark
 from grader.quiz.model import Item
+from grader.quiz.types import cloze
+from grader.quiz.types.numeric import typed
 from grader.web import typesetting
 from grader.web.forms import STATIC
 from grader.web.keys import MARKED, key_of
@@ -91,6 +96,7 @@ def responses(item: Item, draw: random.Random) -> Iterator[Any]:
             yield from ({**first, name: text} for name in first for text in SHAPES)
         case "cloze":
             yield from ({**first, name: text} for name in first for text in [*TERMS, *NUMBERS])
+            yield from carrying_responses(item, first)
         case "multi":
             ids = [option.id for option in spec.options]  # type: ignore[attr-defined]
             yield from ([one for n, one in enumerate(ids) if bits >> n & 1] for bits in range(1 << len(ids)))
@@ -100,6 +106,24 @@ def responses(item: Item, draw: random.Random) -> Iterator[Any]:
         case "match":
             rights = sorted(set(first.values()))
             yield from ({left: draw.choice(rights) for left in first} for _ in range(20))
+
+
+def carrying_responses(item: Item, first: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Yield numbers for a cloze's first blank with what follows from each, and with a near miss of that."""
+    spec = item.question.spec
+    assert isinstance(spec, cloze.Spec)
+    for name, one in spec.fields.items():
+        if not isinstance(one, cloze.NumberBlank) or one.ecf is None:
+            continue
+        values = item.variant.values
+        earlier = blanks_of(tree(one.ecf, values))
+        right = {other: number(spec.fields[other].answer.value, values) for other in earlier}  # type: ignore[union-attr]
+        for text in ("5", "7", "0", "-2", "1/3", "2.5", "1e3", "1e200", "3.0", "40", "5000", "-5000", "1e-200"):
+            given = dict.fromkeys(earlier, text)
+            follows = carried(one.ecf, values, {other: (Fraction(text), right[other]) for other in earlier})
+            yield {**first, **given, name: "5" if follows is None else typed(follows)}
+            if follows is not None and abs(follows) < 1e290:
+                yield {**first, **given, name: typed(float(follows) * 1.5 + 1)}
 
 
 def made_items() -> list[Item]:
@@ -135,6 +159,25 @@ def made_items() -> list[Item]:
     number = {"type": "numeric", "answer": {"value": 3, "exact": True}, "weight": 2}
     for scoring in ("per-field", "all-or-nothing"):
         found.append(made(type="cloze", prompt="{{t}} {{n}}", fields={"t": term, "n": number}, scoring=scoring))
+    return [*found, *carrying_items()]
+
+
+def carrying_items() -> list[Item]:
+    """Return clozes with errors that are carried forward: whole numbers, floats, chains and what cannot be computed."""
+    found = []
+    for rule, ecf, key in [
+        ({"exact": True}, "4*a*(a+m)+2**a", "4*6*(6+m)+2**6"),
+        ({"rel": 0.01}, "0.5*tanh(a/4)-sigmoid(-a)", "0.5*tanh(6/4)-sigmoid(-6)"),
+        ({"abs": 0.01}, "max(log(a), 1, -a)", "log(6)"),
+        ({"within": [2, 3]}, "sqrt(a)", "sqrt(6)"),
+        ({"rel": 0.02}, "abs(1/(a-5))", 1.0),
+        ({"exact": True}, "m**a", "m**6"),
+    ]:
+        first = {"type": "numeric", "answer": {"value": 6, "exact": True}, "wrong": [{"value": 5, "credit": 0.5}]}
+        second = {"type": "numeric", "answer": {"value": key, **rule}, "ecf": ecf, "label": "then"}
+        third = {"type": "numeric", "answer": {"value": f"2*({key})", "rel": 0.01}, "ecf": "2*b"}
+        fields, params = {"a": first, "b": second, "c": third}, {"m": {"choice": [3]}}
+        found.append(made(type="cloze", prompt="{{a}} {{b}} {{c}}", fields=fields, params=params))
     return found
 
 

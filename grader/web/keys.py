@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grader.quiz import marks
+from grader.quiz import carrying, marks
 from grader.quiz.arithmetic import number
 from grader.quiz.mathematics.polynomial import points
 from grader.quiz.model import Item
@@ -146,7 +146,8 @@ def _blank(item: Item, one: Any, name: str) -> dict[str, Any]:
     shared = {"type": one.type, "label": one.label or name, "weight": one.weight}
     match one:
         case cloze.NumberBlank():
-            return shared | _numeric(item, one.answer, one.wrong)
+            ecf = None if one.ecf is None else carrying.tree(one.ecf, item.variant.values)
+            return shared | _numeric(item, one.answer, one.wrong) | {"ecf": ecf}
         case cloze.ChoiceBlank():
             return shared | {"options": _options(item, one.options)}
     return shared | {

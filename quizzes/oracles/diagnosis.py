@@ -126,3 +126,11 @@ def keeping_and_learning(f, T):
     for _ in range(T):
         cell, slope = cell * f, slope - (1 - f) * slope
     return {"left": cell, "back": slope, "slope": slope_of_a_gate(f)}
+
+
+def what_is_left(f):
+    """Let a cell forget until less than a tenth is left."""
+    cell, steps = 1.0, 0
+    while cell >= 0.1:
+        cell, steps = f * cell, steps + 1
+    return {"step": steps}

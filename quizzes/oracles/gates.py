@@ -124,3 +124,9 @@ def classifier_shapes(B, T, H, K):
         joined = torch.cat([h[-2], h[-1]], dim=-1)
         logits = torch.nn.Linear(2 * H, K)(joined)
     return {"h": list(h.shape), "joined": list(joined.shape), "logits": list(logits.shape)}
+
+
+def find_the_line(o, c):
+    """Take the last line as it stands, and as it should be."""
+    cell = np.full((1, 1), c)
+    return {"printed": (o * cell).item(), "repaired": (o * np.sinh(cell) / np.cosh(cell)).item()}

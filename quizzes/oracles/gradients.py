@@ -115,3 +115,23 @@ def relu_growth(p, T):
     for _ in range(T):
         h = np.maximum(W @ h, 0)
     return float(h[0])
+
+
+def one_unit(w, x):
+    """Run two steps of one unit, and move each thing by a complex step."""
+
+    def second(weight, first, extra=0.0):
+        return np.tanh(weight * first + extra)
+
+    def loss(weight):
+        return second(weight, np.tanh(weight * 0.5 + x))
+
+    eps = 1e-30j
+    h1 = float(np.tanh(w * 0.5 + x))
+    return {
+        "h1": h1,
+        "h2": float(loss(w)),
+        "last": second(w, h1, eps).imag / 1e-30,
+        "back": second(w, h1 + eps).imag / 1e-30,
+        "weight": loss(w + eps).imag / 1e-30,
+    }

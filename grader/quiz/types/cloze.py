@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from grader.quiz import answers, marks
+from grader.quiz import answers, carrying, marks
 from grader.quiz.answers import Misread
-from grader.quiz.arithmetic import number
+from grader.quiz.arithmetic import ArithmeticProblem, number
 from grader.quiz.kinds import Fault
 from grader.quiz.lab import CLOSE, Lab, far_apart
 from grader.quiz.model import Expected, Item, Mark, Question, Response
 from grader.quiz.model import Field as Blank
 from grader.quiz.running import CodeBox
-from grader.quiz.schema import Name, OracleSpec, QuestionSpec, Strict, Text, WrongSpec
+from grader.quiz.schema import Expr, Name, OracleSpec, QuestionSpec, Strict, Text, WrongSpec
 from grader.quiz.texts import places_of, plain_number
 from grader.quiz.types import choice, numeric
 
@@ -46,11 +47,16 @@ class TermBlank(Strict):
 
 
 class NumberBlank(Strict):
-    """A blank for a number, marked as a numeric question is."""
+    """A blank for a number, marked as a numeric question is.
+
+    `ecf`, error carried forward, is the answer as it follows from earlier blanks, an expression in their names: who
+    is wrong there, and right from there on, loses nothing here.
+    """
 
     type: Literal["numeric"]
     label: Text | None = None
     answer: numeric.Answer
+    ecf: Expr | None = None
     wrong: list[numeric.Wrong] = Field(default_factory=list)
     weight: Annotated[float, Field(gt=0, le=10)] = 1.0
 
@@ -87,6 +93,28 @@ class Spec(QuestionSpec):
                 )
             if name in self.params:
                 raise PydanticCustomError("field", f"`{name}` is a blank and a parameter")
+        return self
+
+    @model_validator(mode="after")
+    def _earlier_blanks_are_carried(self) -> Self:
+        earlier: set[str] = set()
+        # any number stands for a parameter: its value is looked at with the variants
+        stand_in = dict.fromkeys(self.params, 1)
+        for name, one in self.fields.items():
+            if not isinstance(one, NumberBlank):
+                continue
+            if one.ecf is not None:
+                try:
+                    used = carrying.blanks_of(carrying.tree(one.ecf, stand_in))
+                except ArithmeticProblem as problem:
+                    raise PydanticCustomError("field", "{what}", {"what": f"ecf of `{name}`: {problem}"}) from None
+                if not used or used - earlier:
+                    known = ", ".join(sorted(earlier)) or "none"
+                    said = f"names {', '.join(sorted(used - earlier))}" if used else "names no blank"
+                    raise PydanticCustomError(
+                        "field", f"ecf of `{name}` {said}; numbers that are asked for before it: {known}"
+                    )
+            earlier.add(name)
         return self
 
     def texts(self) -> list[tuple[tuple[str | int, ...], str]]:
@@ -129,7 +157,10 @@ def view(item: Item) -> Mapping[str, Any]:
         else:
             hint = numeric.rule(one.answer, item.variant.values) if isinstance(one, NumberBlank) else ""
             fields.append(Blank(name, label, "text", hint))
-    return {"fields": tuple(fields), "rule": "Fill in every blank."}
+    rule = "Fill in every blank."
+    if any(isinstance(one, NumberBlank) and one.ecf is not None for one in spec.fields.values()):
+        rule += " What follows from a wrong number of yours counts as right."
+    return {"fields": tuple(fields), "rule": rule}
 
 
 def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
@@ -147,6 +178,8 @@ def mark(item: Item, response: Response, box: CodeBox | None = None) -> Mark:
             raise Misread(f"{one.label or name}: there is no answer yet.")
         try:
             found[name] = _blank(item, one, response[name])
+            if isinstance(one, NumberBlank) and one.ecf is not None and found[name].note not in ("key", "sigfigs"):
+                found[name] = _carried(item, name, one.ecf, response) or found[name]
         except Misread as problem:
             raise Misread(f"{one.label or name}: {problem}") from None
     weight = sum(one.weight for one in spec.fields.values())
@@ -182,6 +215,30 @@ def _blank(item: Item, one: TermBlank | NumberBlank | ChoiceBlank, given: Respon
     return marks.right() if found else marks.wrong()
 
 
+def _carried(item: Item, name: str, ecf: Expr, response: Mapping[str, Any]) -> Mark | None:
+    """Return the mark of a number that follows from those before it, or None where it does not."""
+    values, fields = item.variant.values, _numbers(item)
+    earlier = sorted(carrying.blanks_of(carrying.tree(ecf, values)))
+    given = {
+        other: (
+            answers.read_number(response[other], fields[other].answer.unit or "").value,
+            number(fields[other].answer.value, values),
+        )
+        for other in earlier
+    }
+    follows = carrying.carried(ecf, values, given)
+    rule = fields[name].answer
+    own = answers.read_number(response[name], rule.unit or "").value
+    if follows is None or not answers.near(own, follows, numeric.around(rule), values):
+        return None
+    said = " and ".join(fields[other].label or other for other in earlier)
+    return marks.right("carried", f"{fields[name].label or name}: right, going by what you gave for {said}.")
+
+
+def _numbers(item: Item) -> dict[str, NumberBlank]:
+    return {name: one for name, one in _spec(item).fields.items() if isinstance(one, NumberBlank)}
+
+
 def _key(one: TermBlank | NumberBlank | ChoiceBlank, item: Item) -> str:
     if isinstance(one, NumberBlank):
         return numeric.typed(number(one.answer.value, item.variant.values))
@@ -193,17 +250,21 @@ def _key(one: TermBlank | NumberBlank | ChoiceBlank, item: Item) -> str:
 def keys(item: Item) -> Sequence[Response]:
     """Return what belongs in the blanks, once for every accepted term."""
     fields = _spec(item).fields
-    first = {name: _key(one, item) for name, one in fields.items()}
+    first = _first(item)
     others = [
         {**first, name: term} for name, one in fields.items() if isinstance(one, TermBlank) for term in one.accept[1:]
     ]
     return [first, *others]
 
 
+def _first(item: Item) -> dict[str, str]:
+    return {name: _key(one, item) for name, one in _spec(item).fields.items()}
+
+
 def wrong_responses(item: Item) -> Sequence[Expected]:
     """Return the key with one blank wrong, for every recognised or rejected answer."""
     spec = _spec(item)
-    first = keys(item)[0]
+    first = _first(item)
     weight = sum(one.weight for one in spec.fields.values())
     found = []
     for name, one in spec.fields.items():
@@ -226,7 +287,30 @@ def wrong_responses(item: Item) -> Sequence[Expected]:
                 score = 0.0
             where = ("fields", name, *loc)
             found.append(Expected({**first, name: text}, marks.status_of(score), score, misconception, where))
+            if isinstance(one, NumberBlank) and loc[0] == "wrong":
+                carried = _with_followers(item, {**first, name: text})
+                if carried != found[-1].response:
+                    found.append(Expected(carried, marks.status_of(score), score, misconception, where))
     return found
+
+
+def _with_followers(item: Item, response: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a response with every later number as it follows from those before it."""
+    followed, values = dict(response), item.variant.values
+    numbers, right = _numbers(item), _first(item)
+    for name, one in numbers.items():
+        if one.ecf is None:
+            continue
+        given = {
+            other: (Fraction(followed[other]), number(numbers[other].answer.value, values))
+            for other in carrying.blanks_of(carrying.tree(one.ecf, values))
+        }
+        if all(followed[other] == right[other] for other in given):
+            continue
+        follows = carrying.carried(one.ecf, values, given)
+        if follows is not None:
+            followed[name] = numeric.typed(follows)
+    return followed
 
 
 def answer(item: Item) -> str:
@@ -295,6 +379,8 @@ def lint(question: Question) -> Iterator[Fault]:
     for name, one in spec.fields.items():
         if isinstance(one, NumberBlank):
             yield from numeric.lint_answer(one.answer, question, ("fields", name, "answer"))
+            if one.ecf is not None:
+                yield from _lint_carried(name, one, one.ecf, question)
         elif isinstance(one, ChoiceBlank):
             right = [option.id for option in one.options if option.correct]
             if len(right) != 1:
@@ -304,3 +390,25 @@ def lint(question: Question) -> Iterator[Fault]:
             for n, term in enumerate(one.reject):
                 if answers.plain_term(term) in {answers.plain_term(t) for t in one.accept}:
                     yield ("fields", name, "reject", n), "wrong-is-key", "this term is accepted and rejected"
+
+
+def _lint_carried(name: str, one: NumberBlank, ecf: Expr, question: Question) -> Iterator[Fault]:
+    """Yield a rule for carried errors that does not lead from right numbers to the key."""
+    where = ("fields", name, "ecf")
+    for variant in question.variants:
+        item = Item(question, variant)
+        right = {other: number(blank.answer.value, variant.values) for other, blank in _numbers(item).items()}
+        try:
+            used = carrying.blanks_of(carrying.tree(ecf, variant.values))
+        except ArithmeticProblem as problem:
+            yield where, "expression", str(problem)
+            return
+        given = {other: (Fraction(right[other]), right[other]) for other in used}
+        follows = carrying.carried(ecf, variant.values, given)
+        if follows is None or far_apart(follows, right[name], CLOSE):
+            yield (
+                where,
+                "ecf-misses-key",
+                f"from the right numbers before it follows {follows!r}, the key is {right[name]!r}",
+            )
+            return

@@ -95,13 +95,13 @@ def mark_number(item: Item, response: Response, answer: Answer, wrong: Sequence[
             return marks.graded(1 - figures.penalty, "sigfigs", (said,), (), evidence)
         return marks.right(evidence=evidence)
     for one in wrong:
-        if answers.near(given.value, number(one.value, values), _around(answer), values):
+        if answers.near(given.value, number(one.value, values), around(answer), values):
             return marks.recognised(item, one, marks.name_of(one), evidence)
     return marks.wrong(_remark(given.value, key), evidence=evidence)
 
 
-def _around(answer: Answer) -> Tolerance:
-    """Return the rule by which a wrong number is recognised: the answer's own, or 1 % where that is a range."""
+def around(answer: Answer) -> Tolerance:
+    """Return the rule by which another number than the key is recognised: the answer's own, or 1 % for a range."""
     return Tolerance(rel=0.01) if answer.within is not None else answer
 
 

@@ -502,6 +502,56 @@ const Marking = (() => {
     return wrong ? recognised(wrong) : graded(0, remark(value, key.value));
   }
 
+  // --- errors carried forward: whole numbers stay whole (BigInt), as they do in Python -----------------------------
+
+  const FUNCTIONS = {
+    abs: (x) => (x < 0 ? -x : x), max: (...xs) => xs.reduce((a, b) => (b > a ? b : a)), min: (...xs) => xs.reduce((a, b) => (b < a ? b : a)),
+    exp: Math.exp, log: Math.log, sqrt: Math.sqrt, tanh: Math.tanh,
+    sigmoid: (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+  };
+  const ofNumbers = (name) => ["abs", "max", "min"].includes(name);
+  const bits = (whole) => (whole < 0n ? -whole : whole).toString(2).length;
+
+  function powerOf(base, exponent) {
+    if (typeof base === "bigint" && typeof exponent === "bigint") {
+      if (exponent > 4096n || exponent < -4096n || bits(base) * Math.max(Number(exponent), 1) > 4096) return NaN;
+      if (exponent >= 0n) return base ** exponent;
+    }
+    return Number(base) ** Number(exponent);
+  }
+
+  function computed(tree, given) {
+    const [sign, ...parts] = tree;
+    if (sign === "number") return isWhole(parts[0]) ? BigInt(parts[0]) : Number(parts[0]);
+    if (sign === "blank") return given[parts[0]];
+    const xs = parts.map((part) => computed(part, given));
+    if (xs.some(Number.isNaN)) return NaN;
+    if (sign === "neg") return -xs[0];
+    if (sign === "**") return powerOf(...xs);
+    if (Object.hasOwn(FUNCTIONS, sign)) return FUNCTIONS[sign](...(ofNumbers(sign) ? xs : xs.map(Number)));
+    if (sign === "/") return Number(xs[0]) / Number(xs[1]);
+    const [a, b] = xs.every((x) => typeof x === "bigint") ? xs : xs.map(Number);
+    return sign === "+" ? a + b : sign === "-" ? a - b : a * b;
+  }
+
+  const blanksOf = (tree) => (tree[0] === "blank" ? [tree[1]] : tree[0] === "number" ? [] : tree.slice(1).flatMap(blanksOf));
+
+  function markCarried(field, fields, response) {
+    const earlier = [...new Set(blanksOf(field.ecf))].sort(byCodePoint), labels = [], given = {};
+    for (const id of earlier) {
+      const other = fields.find((one) => one.id === id), typed = readNumber(response[id], other.unit).value;
+      given[id] = isWhole(other.value) && typed.n % typed.d === 0n ? typed.n / typed.d : Number(typed.n) / Number(typed.d);
+      labels.push(other.label);
+    }
+    const follows = computed(field.ecf, given);
+    if (typeof follows === "number" && !Number.isFinite(follows)) return null;
+    if (typeof follows === "bigint" && bits(follows) > 4096) return null;
+    const text = typeof follows === "bigint" ? String(follows) : follows.toExponential();
+    const around = field.rule.within ? { rel: "0.01" } : field.rule;
+    if (!near(readNumber(response[field.id], field.unit).value, text, around)) return null;
+    return graded(1, "carried", [{ text: `${field.label}: right, going by what you gave for ${labels.join(" and ")}.` }]);
+  }
+
   function markTerm(given, key) {
     const text = textOf(given, 200);
     const wrong = key.wrong.find((one) => plainTerm(text) === plainTerm(one.text));
@@ -629,7 +679,8 @@ const Marking = (() => {
         if (!Object.hasOwn(response, field.id)) throw new Misread(`${field.label}: there is no answer yet.`);
         const mark = { numeric: markNumber, text: markTerm, choice: (given, one) => markOption(given, one.options) }[field.type];
         try {
-          return mark(response[field.id], field);
+          const own = mark(response[field.id], field);
+          return (field.ecf && !["key", "sigfigs"].includes(own.note) && markCarried(field, key.fields, response)) || own;
         } catch (problem) {
           if (!(problem instanceof Misread)) throw problem;
           throw new Misread(`${field.label}: ${problem.message}`);
