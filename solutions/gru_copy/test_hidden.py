@@ -711,11 +711,15 @@ def test_generator_moves_on(student, rng):
 
 
 def draw_answers(rng, B, T, S):
-    """Return logits and y that asks at scattered places, a different number in each row, and for symbol 0 as well."""
+    """Return logits and y that asks at scattered places, a different number in each row.
+
+    Symbol 0 is among what is asked, others are, and so is something at the last place: who leaves out the one, or
+    looks at the other alone, is to be seen.
+    """
     y = rng.integers(S, size=(B, T))
     for row in range(B):
         y[row, rng.permutation(T)[: 1 + row]] = IGNORE
-    if not ((y == 0).any() and (y > 0).any()):
+    if not ((y == 0).any() and (y > 0).any() and (y[:, -1] != IGNORE).any()):
         return draw_answers(rng, B, T, S)
     return torch.as_tensor(rng.uniform(-2, 2, (B, T, S))), torch.as_tensor(y)
 
