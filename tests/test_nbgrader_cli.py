@@ -211,10 +211,36 @@ def test_a_check_cell_never_gives_points_in_a_folder_without_our_settings() -> N
     assert "Nothing was graded" in " ".join(done.stderr.split())
 
 
+def test_the_state_that_was_named_is_in_the_settings(room: Classroom, tiny: TinyCourse, tmp_path: Path) -> None:
+    """formgrader may not have the variable of the shell that laid the folder: there is one secret all the same."""
+    room.lay()
+    shutil.rmtree(room.course.root / ".grader", ignore_errors=True)
+    assignment = room.course.assignment(TINY)
+    assert room.here("generate_assignment", TINY) == 0
+    room.hand_in(assignment, "s1", {assignment.notebook: filled(room.released(assignment), tiny.reference)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classroom, "env", {k: v for k, v in room.env.items() if k != "GRADER_STATE"})
+        assert room.here("autograde", TINY) == 0
+    assert not (room.course.root / ".grader").exists()
+    with Gradebook.open(room.course.state / "gradebook.db") as book:
+        assert [report.earned for report in book.latest(TINY)] == [assignment.points]
+
+
+def test_a_course_without_solutions_is_refused(tmp_path: Path) -> None:
+    """Outside a clone the installed course is found, by which nothing can be graded."""
+    without = tmp_path / "handout"
+    shutil.copytree(ROOT / "assignments" / "bptt", without / "assignments" / "bptt")
+    done = told(
+        command("--course", without, "nbgrader", "init", tmp_path / "room"), cwd=tmp_path, env=clean_environment()
+    )
+    assert "this course has no solutions" in done.error
+    assert not (tmp_path / "room").exists()
+
+
 def test_in_the_course_folder_the_settings_name_the_course(room: Classroom) -> None:
     """The docs' own commands: stand in the classroom and name no course."""
     room.lay()
-    where = clean_environment({"GRADER_STATE": str(room.course.state)})
+    where = clean_environment()
     done = told(command("nbgrader", "autograde", TINY), cwd=room.folder, env=where)
     assert "nobody has handed in" in done.error
     assert told(command("nbgrader", "build"), cwd=room.folder, env=where).code == 0

@@ -88,13 +88,12 @@ def build(ctx: click.Context, assignments: tuple[str, ...], folder: Path, force:
 
 def _course(ctx: click.Context, folder: Path) -> Course:
     """Return the course that the command line names, else the one that the settings of a course folder name."""
-    from grader.course.catalog import find_course
     from grader.exchange.nbgrader.folder import configured_course
 
     if ctx.find_root().obj is None and "GRADER_COURSE" not in os.environ:
         named = configured_course(folder)
         if named is not None:
-            return find_course(named)
+            return named
     return course_of(ctx)
 
 

@@ -48,18 +48,19 @@ class Course:
         return load_assignment(self.root / "assignments" / assignment_id, self.secret_folder(assignment_id))
 
 
-def find_course(explicit: Path | None = None, *, empty: bool = False) -> Course:
+def find_course(explicit: Path | None = None, *, empty: bool = False, state: Path | None = None) -> Course:
     """Return the course to work on; raise CourseError when there is none.
 
     It is `explicit`, else the folder in the variable GRADER_COURSE, else the nearest folder from here upwards
     that has assignments/*/assignment.yaml, else the course that is installed with the package. With `empty`, a folder
-    that is named need not hold an assignment yet: its first one is about to be laid.
+    that is named need not hold an assignment yet: its first one is about to be laid. `state` is where the state of a
+    named course lies unless the variable GRADER_STATE says otherwise.
     """
     if explicit is not None:
-        return _named(explicit, "--course", empty)
+        return _named(explicit, "--course", empty, state)
     variable = os.environ.get("GRADER_COURSE")
     if variable:
-        return _named(Path(variable), "GRADER_COURSE", empty)
+        return _named(Path(variable), "GRADER_COURSE", empty, state)
     try:
         here = Path.cwd()
     except OSError:  # the folder we stand in was deleted
@@ -76,19 +77,21 @@ def find_course(explicit: Path | None = None, *, empty: bool = False) -> Course:
     )
 
 
-def _named(folder: Path, by: str, empty: bool) -> Course:
+def _named(folder: Path, by: str, empty: bool, state: Path | None) -> Course:
     root = _expanded(folder)
     if not _ids(root) and not (empty and root.is_dir()):
         what = "has no assignments/*/assignment.yaml" if root.is_dir() else "is no folder"
         raise CourseError(f"{by} {what}", where=root, advice="Name the folder that holds assignments/.")
-    return _course(root)
+    return _course(root, state)
 
 
-def _course(folder: Path) -> Course:
+def _course(folder: Path, state: Path | None = None) -> Course:
     root = folder.resolve()
     variable = os.environ.get("GRADER_STATE")
     if variable:
         return Course(root, _expanded(Path(variable)))
+    if state is not None:
+        return Course(root, _expanded(state))
     if root == PACKAGED:
         base = os.environ.get("XDG_STATE_HOME", "")
         # The XDG rules say that a relative path in the variable is to be ignored.

@@ -80,6 +80,7 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
     """Read what students handed in without believing it, and hand official cells on."""
 
     course = Unicode("", help="Folder that holds assignments/ and solutions/.").tag(config=True)
+    state = Unicode("", help="The course's state folder; by default .grader in it.").tag(config=True)
     gradebook = Unicode("", help="Our gradebook: a file or a URL; by default in the course's state.").tag(config=True)
     jobs = Integer(0, help="Submissions graded at the same time; 0 is the number of cores.").tag(config=True)
     tier = Integer(-1, help="Sandbox: 1 or 2; -1 is the strongest of them.").tag(config=True)
@@ -103,7 +104,7 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
     def _grade(self) -> None:
         converter = self.parent
         directory = converter.coursedir
-        asked = _ASKED.get() or Asked(find_course(Path(self.course) if self.course else None), self._run())
+        asked = _ASKED.get() or Asked(self._course(), self._run())
         self._subject = subject_of(asked.course, directory.assignment_id)
         self._official, self._kernelspec = official_cells(directory, self._subject)
         folders = submitted_folders(directory, self._subject.id)
@@ -118,6 +119,9 @@ class HardenedExporter(NotebookExporter):  # type: ignore[misc]  # nbconvert has
         for student, folder in folders.items():
             if str(folder) in converter.assignments:
                 self._clear_unfinished(student)
+
+    def _course(self) -> Course:
+        return find_course(Path(self.course) if self.course else None, state=Path(self.state) if self.state else None)
 
     def _run(self) -> Run:
         """Return how a class is graded where nobody asks but nbgrader: as the settings say, told in its log."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.course.catalog import Course
+from grader.course.catalog import Course, find_course
 from grader.course.files import write_whole
 from grader.errors import GraderError
 from grader.exchange.nbgrader.quizzes import bank_named, graded_quizzes, quiz_files
@@ -48,6 +48,12 @@ def lay_folder(course: Course, folder: Path, course_id: str | None, roster: Sequ
     """
     if folder.exists() and not folder.is_dir():
         raise GraderError("this is a file", where=folder, advice="Name a folder for the course")
+    if not any(course.secret_folder(one) for one in course.ids) and not graded_quizzes(course):
+        raise GraderError(
+            "this course has no solutions, so nothing could be graded",
+            where=course.root,
+            advice="Go to a clone of the project, or name it: grader --course CLONE nbgrader init ...",
+        )
     name = course_id_of(folder, course_id)
     path = folder / CONFIG
     if path.is_file() and course_id is None:  # an id that was chosen before stays
@@ -61,7 +67,7 @@ def lay_folder(course: Course, folder: Path, course_id: str | None, roster: Sequ
             "this file is yours, and it does not let the engine grade",
             where=path,
             advice="Add the lines `from grader.exchange.nbgrader.settings import configure` and "
-            f"`configure(c, course={str(course.root)!r})` to it, then run this again",
+            f"`{_call_of(course)}` to it, then run this again",
         )
     done += build_sources(course, folder, buildable(course), force=False)
     with settings(folder) as app:
@@ -78,9 +84,15 @@ from grader.exchange.nbgrader.settings import configure
 c = get_config()
 c.CourseDirectory.course_id = "{course_id}"
 # grading by the sandboxed engine: docs/nbgrader.md says what this sets
-configure(c, course={str(course.root)!r})
+{_call_of(course)}
 # your own settings, from here on; once you have edited this file, `grader nbgrader init` leaves it alone
 '''
+
+
+def _call_of(course: Course) -> str:
+    # a state that a variable of this shell names is to be the same for formgrader, which may not have the variable
+    state = f", state={str(course.state)!r}" if os.environ.get("GRADER_STATE") else ""
+    return f"configure(c, course={str(course.root)!r}{state})"
 
 
 def buildable(course: Course) -> list[str]:
@@ -182,7 +194,7 @@ def _add_students(db_url: str, course_id: str, roster: Sequence[RosterEntry]) ->
                 gradebook.update_or_create_student(entry.id, **given)
 
 
-def configured_course(folder: Path) -> Path | None:
+def configured_course(folder: Path) -> Course | None:
     """Return the course that the settings of a course folder name, None where there are no settings of ours.
 
     The settings are Python: they are run, as nbgrader runs them. Raises GraderError where they cannot be.
@@ -192,11 +204,14 @@ def configured_course(folder: Path) -> Path | None:
     if not (folder / CONFIG).is_file():
         return None
     try:
-        named = PyFileConfigLoader(CONFIG, path=str(folder.resolve())).load_config().HardenedExporter.get("course")
+        ours = PyFileConfigLoader(CONFIG, path=str(folder.resolve())).load_config().HardenedExporter
     except Exception as error:  # whatever the instructor wrote there
         raise GraderError(
             f"these settings cannot be read: {type(error).__name__}: {error}",
             where=folder / CONFIG,
             advice="Mend them.",
         ) from error
-    return Path(named) if isinstance(named, str) else None
+    root, state = ours.get("course"), ours.get("state")
+    if not isinstance(root, str):
+        return None
+    return find_course(Path(root), state=Path(state) if isinstance(state, str) else None)

@@ -10,11 +10,12 @@ from typing import Any
 HERE = "grader.exchange.nbgrader"
 
 
-def configure(c: Any, course: str, gradebook: str | None = None) -> None:
+def configure(c: Any, course: str, gradebook: str | None = None, state: str | None = None) -> None:
     """Set what nbgrader needs to grade with this package; `c` is traitlets' configuration.
 
-    `course` is the folder that holds assignments/ and solutions/, `gradebook` where its grades are kept (by default
-    in the course's own state folder). What the configuration sets afterwards wins.
+    `course` is the folder that holds assignments/ and solutions/, `state` the folder of its secret and gradebook (by
+    default .grader in the course; the variable GRADER_STATE wins), `gradebook` where grades are kept if not there.
+    What the configuration sets afterwards wins.
     """
     # nbgrader starts `alembic` by name when it makes its database, also from an environment that is not activated
     programs = str(Path(sys.executable).parent)
@@ -23,6 +24,8 @@ def configure(c: Any, course: str, gradebook: str | None = None) -> None:
     c.HardenedExporter.course = course
     if gradebook is not None:
         c.HardenedExporter.gradebook = gradebook
+    if state is not None:
+        c.HardenedExporter.state = state
     # what a student handed in is read by us, is put into the official cells, and is never executed
     c.Autograde.exporter_class = f"{HERE}.exporter.HardenedExporter"
     # the exporter has put every cell's metadata in order: nothing is left for nbgrader's own repairs
