@@ -205,7 +205,10 @@ def standing_in(folder: Path) -> Iterator[None]:
 
 
 def filled(released: str, source: str) -> str:
-    """Return a released notebook with a module's code in it: definitions in their cells, the rest at the top."""
+    """Return a released notebook with a module's code in it: definitions in their cells, the rest at the top.
+
+    What is given stays, as it does for a careful student: code that is given may need it.
+    """
     book = json.loads(released)
     ids = {c["metadata"]["nbgrader"]["grade_id"] for c in book["cells"] if c["metadata"].get("nbgrader")}
     lines = source.split("\n")
@@ -223,7 +226,7 @@ def filled(released: str, source: str) -> str:
             used.update(range(first, node.end_lineno))
     rest = "\n".join(line for number, line in enumerate(lines) if number not in used)
     plain = next(c for c in book["cells"] if c["cell_type"] == "code" and not c["metadata"].get("nbgrader"))
-    plain["source"] = rest
+    plain["source"] = rest + "\n" + "".join(plain["source"])
     for cell in book["cells"]:
         grade_id = cell["metadata"].get("nbgrader", {}).get("grade_id")
         if is_solution_id(grade_id) and grade_id in cells:
