@@ -100,7 +100,8 @@ def filled(notebook: str, source: str) -> str:
             used.update(range(first, node.end_lineno or node.lineno))
             cell["source"] = "\n".join(lines[first : node.end_lineno])
     plain = next(c for c in book["cells"] if c["cell_type"] == "code" and not c["metadata"].get("nbgrader"))
-    plain["source"] = "\n".join(line for number, line in enumerate(lines) if number not in used)
+    rest = "\n".join(line for number, line in enumerate(lines) if number not in used)
+    plain["source"] = rest + "\n" + "".join(plain["source"])  # code that is given in other cells may need it
     return json.dumps(book)
 
 

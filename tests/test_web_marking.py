@@ -20,9 +20,9 @@ pytest.importorskip("markdown_it", reason="the extra `web` is not installed")
 
 from grader.course.catalog import find_course
 from grader.errors import QuizError
-from grader.quiz.arithmetic import number
+from grader.quiz.arithmetic import number, unknown
 from grader.quiz.asking import item_of
-from grader.quiz.carrying import blanks_of, carried, tree
+from grader.quiz.carrying import carried
 from grader.quiz.kinds import kind_of
 from grader.quiz.loading import bank_ids, load_bank, parse_bank
 from grader.quiz.marking import mark
@@ -116,7 +116,7 @@ def carrying_responses(item: Item, first: dict[str, str]) -> Iterator[dict[str, 
         if not isinstance(one, cloze.NumberBlank) or one.ecf is None:
             continue
         values = item.variant.values
-        earlier = blanks_of(tree(one.ecf, values))
+        earlier = unknown(str(one.ecf), values)
         right = {other: number(spec.fields[other].answer.value, values) for other in earlier}  # type: ignore[union-attr]
         for text in ("5", "7", "0", "-2", "1/3", "2.5", "1e3", "1e200", "3.0", "40", "5000", "-5000", "1e-200"):
             given = dict.fromkeys(earlier, text)

@@ -50,13 +50,6 @@ def _tree(node: ast.expr, values: Mapping[str, Value]) -> Tree:
     )
 
 
-def blanks_of(grown: Tree) -> set[str]:
-    """Return the names of the blanks in a tree."""
-    if grown[0] == "blank":
-        return {grown[1]}
-    return set() if grown[0] == "number" else set().union(*map(blanks_of, grown[1:]))
-
-
 def carried(
     text: str | int | float, values: Mapping[str, Value], given: Mapping[str, tuple[Fraction, int | float]]
 ) -> int | float | None:

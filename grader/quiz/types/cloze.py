@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from grader.quiz import answers, carrying, marks
 from grader.quiz.answers import Misread
-from grader.quiz.arithmetic import ArithmeticProblem, number
+from grader.quiz.arithmetic import ArithmeticProblem, number, unknown
 from grader.quiz.kinds import Fault
 from grader.quiz.lab import CLOSE, Lab, far_apart
 from grader.quiz.model import Expected, Item, Mark, Question, Response
@@ -105,7 +105,8 @@ class Spec(QuestionSpec):
                 continue
             if one.ecf is not None:
                 try:
-                    used = carrying.blanks_of(carrying.tree(one.ecf, stand_in))
+                    carrying.tree(one.ecf, stand_in)
+                    used = _blanks_in(one.ecf, self.params)
                 except ArithmeticProblem as problem:
                     raise PydanticCustomError("field", "{what}", {"what": f"ecf of `{name}`: {problem}"}) from None
                 if not used or used - earlier:
@@ -218,7 +219,7 @@ def _blank(item: Item, one: TermBlank | NumberBlank | ChoiceBlank, given: Respon
 def _carried(item: Item, name: str, ecf: Expr, response: Mapping[str, Any]) -> Mark | None:
     """Return the mark of a number that follows from those before it, or None where it does not."""
     values, fields = item.variant.values, _numbers(item)
-    earlier = sorted(carrying.blanks_of(carrying.tree(ecf, values)))
+    earlier = sorted(_blanks_in(ecf, values))
     given = {
         other: (
             answers.read_number(response[other], fields[other].answer.unit or "").value,
@@ -233,6 +234,10 @@ def _carried(item: Item, name: str, ecf: Expr, response: Mapping[str, Any]) -> M
         return None
     said = " and ".join(fields[other].label or other for other in earlier)
     return marks.right("carried", f"{fields[name].label or name}: right, going by what you gave for {said}.")
+
+
+def _blanks_in(ecf: Expr, values: Collection[str]) -> set[str]:
+    return unknown(ecf, values) if isinstance(ecf, str) else set()
 
 
 def _numbers(item: Item) -> dict[str, NumberBlank]:
@@ -303,7 +308,7 @@ def _with_followers(item: Item, response: Mapping[str, Any]) -> dict[str, Any]:
             continue
         given = {
             other: (Fraction(followed[other]), number(numbers[other].answer.value, values))
-            for other in carrying.blanks_of(carrying.tree(one.ecf, values))
+            for other in _blanks_in(one.ecf, values)
         }
         if all(followed[other] == right[other] for other in given):
             continue
@@ -399,11 +404,11 @@ def _lint_carried(name: str, one: NumberBlank, ecf: Expr, question: Question) ->
         item = Item(question, variant)
         right = {other: number(blank.answer.value, variant.values) for other, blank in _numbers(item).items()}
         try:
-            used = carrying.blanks_of(carrying.tree(ecf, variant.values))
+            carrying.tree(ecf, variant.values)
         except ArithmeticProblem as problem:
             yield where, "expression", str(problem)
             return
-        given = {other: (Fraction(right[other]), right[other]) for other in used}
+        given = {other: (Fraction(right[other]), right[other]) for other in _blanks_in(ecf, variant.values)}
         follows = carrying.carried(ecf, variant.values, given)
         if follows is None or far_apart(follows, right[name], CLOSE):
             yield (

@@ -487,6 +487,9 @@ const Marking = (() => {
     return n === undefined ? "other" : `times-1e${n}`;
   }
 
+  // the rule by which another number than the key is recognised
+  const around = (rule) => (rule.within ? { rel: "0.01" } : rule);
+
   function markNumber(given, key) {
     const { value, digits } = readNumber(given, key.unit);
     if (near(value, key.value, key.rule)) {
@@ -497,8 +500,7 @@ const Marking = (() => {
       }
       return graded(1, "key");
     }
-    const around = key.rule.within ? { rel: "0.01" } : key.rule;
-    const wrong = key.wrong.find((one) => near(value, one.value, around));
+    const wrong = key.wrong.find((one) => near(value, one.value, around(key.rule)));
     return wrong ? recognised(wrong) : graded(0, remark(value, key.value));
   }
 
@@ -547,8 +549,7 @@ const Marking = (() => {
     if (typeof follows === "number" && !Number.isFinite(follows)) return null;
     if (typeof follows === "bigint" && bits(follows) > 4096) return null;
     const text = typeof follows === "bigint" ? String(follows) : follows.toExponential();
-    const around = field.rule.within ? { rel: "0.01" } : field.rule;
-    if (!near(readNumber(response[field.id], field.unit).value, text, around)) return null;
+    if (!near(readNumber(response[field.id], field.unit).value, text, around(field.rule))) return null;
     return graded(1, "carried", [{ text: `${field.label}: right, going by what you gave for ${labels.join(" and ")}.` }]);
   }
 
