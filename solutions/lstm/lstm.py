@@ -160,8 +160,8 @@ def forget_bias_init(params, value):
 def carousel(params):
     """Return new parameters with which c stays what it was, to within 1e-12 over 1,000 steps, whatever x is.
 
-    params: dict of the twelve arrays. Returns a new dict of twelve arrays. Only what belongs to the input gate
-    and to the forget gate may differ from params; the candidate and the output gate are as they were.
+    params: dict of the twelve arrays, whatever their biases are. Returns a new dict of twelve arrays. Only what belongs
+    to the input gate and to the forget gate may differ from params; the candidate and the output gate are as they were.
     """
     ### BEGIN SOLUTION
     kept = dict(params)

@@ -11,8 +11,7 @@ def joined(params):
 
 
 def logistic(z):
-    e = np.exp(np.clip(z, -700, 700))
-    return e / (e + 1)
+    return np.exp(-np.logaddexp(0, -z))
 
 
 def look(M, x, h, c):
