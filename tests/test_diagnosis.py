@@ -337,6 +337,8 @@ ARRAY = np.array([[1.5, -2.5, 3.5]])
         (0.0 * ARRAY, ARRAY, "all zeros were returned"),
         (-ARRAY, ARRAY, "right but for their sign"),
         (2.5 * ARRAY, ARRAY, "off by a constant factor of 2.5"),
+        (0.999 * ARRAY, ARRAY, "off by a constant factor of 0.999"),
+        (1.0004 * ARRAY, ARRAY, "of 3 values are wrong"),
         (np.arange(9.0).reshape(3, 3).T, np.arange(9.0).reshape(3, 3), "right but transposed"),
         (ARRAY + np.array([[0, 1, 0]]), ARRAY, "1 of 3 values are wrong"),
         (ARRAY**2, ARRAY, "the values are wrong"),

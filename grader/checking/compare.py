@@ -126,8 +126,9 @@ def _difference(g: Any, w: Any, wrong: Any) -> str:
         return "the values are right but for their sign"
     if w.size > 1 and w.any():  # any single number is some multiple of the right one
         factor = float((g * w).sum() / (w * w).sum())
-        if factor != 0 and np.isfinite(factor) and same(g, factor * w):
-            return f"the values are off by a constant factor of {factor:.4g}"
+        told = f"{factor:.4g}"  # under a strict tolerance it may round to 1, and then says nothing
+        if factor != 0 and told != "1" and np.isfinite(factor) and same(g, factor * w):
+            return f"the values are off by a constant factor of {told}"
     if g.ndim == 2 and g.shape[0] == g.shape[1] and same(g.T, w):
         return "the values are right but transposed"
     share = int(wrong.sum())
