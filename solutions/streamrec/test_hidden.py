@@ -982,13 +982,13 @@ def test_gradient_reaches_the_first_item(student, rng):
         ways = {n: rng.choice([-1.0, 1.0], value.shape) for n, value in values.items()}
         along.append(math.fsum(float((ways[n] * g.astype(float)).sum()) for n, g in parts.items()))
         ends = []
-        for nudge in (0.003, -0.003):
+        for nudge in (0.001, -0.001):
             moved = {n: (values[n] + nudge * ways[n]).astype(values[n].dtype) for n in values}
             model.set_parameters({n: torch.as_tensor(value) for n, value in moved.items()})
             got = array_of(model.method("features", inp, mask), "what features returned")
             require(got.shape == upstream.shape, "features is not (B, T, d)")
             ends.append(float((upstream * got.astype(float)).sum()))
-        slopes.append((ends[0] - ends[1]) / 0.006)
+        slopes.append((ends[0] - ends[1]) / 0.002)
     note("the gradient of the last features was held against how they change when all weights are moved a little")
     close(np.array(along), np.array(slopes), 1e-2)
 
@@ -1236,8 +1236,8 @@ def goes_down_the_slope(student, model, case, n_items, lr=0.1):
         )
         return batch_loss(student, model, case, n_items)[2]
 
-    here, ahead, behind = (arguments_at(shift) for shift in (0.0, 0.02, -0.02))
-    changes = [((ahead[at] - behind[at]) / 0.04).numpy() for at in (0, 2, 3)]
+    here, ahead, behind = (arguments_at(shift) for shift in (0.0, 0.005, -0.005))
+    changes = [((ahead[at] - behind[at]) / 0.01).numpy() for at in (0, 2, 3)]
     options = [
         -sum(float((slope * change).sum()) for slope, change in zip(slopes, changes, strict=True))
         for slopes in loss_slopes(student, here)
