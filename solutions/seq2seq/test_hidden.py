@@ -1604,6 +1604,7 @@ def spread(**shares):
     return logp - np.log(np.exp(logp).sum())
 
 
+@pytest.mark.kept("a search that stops as soon as enough sentences are finished is right on most random tables.")
 @pytest.mark.part("beam")
 @pytest.mark.points(0.5)
 def test_beam_waits_for_longer_sentences(student, rng, penalty):
