@@ -212,9 +212,12 @@ def test_verify_leaves_no_trace(verify, tiny):
 def test_verify_finds_a_mutant_that_survives(verify, tiny):
     """A patch that changes no answer proves nothing: no check kills it, the one it names does not catch it."""
     tiny.edit("mutants.yaml", 'replace: "kept = h"', 'replace: "kept = h * a"')
-    found = findings(verify())
+    told = verify()
+    found = findings(told)
     assert "mutant keeps_everything: no check kills it (seed 1000)" in found
     assert "mutant keeps_everything: it passes test_step, which should catch it (seed 1000)" in found
+    # a long run says at once what it finds
+    assert "found: mutant keeps_everything: no check kills it (seed 1000)" in told.err.splitlines()
 
 
 def test_verify_finds_a_twin_that_fails(verify, tiny):

@@ -166,7 +166,8 @@ def verify(
 
     The reference and its twins must get full marks, the stub must be `not attempted` throughout, and each mutant
     must be caught by the check that it names and be told its own hint; functions that answer without looking must
-    earn nothing. Over several seeds, shuffled, and with a worker for each check.
+    earn nothing. Over several seeds, shuffled, and with a worker for each check. What is found is said at once, and
+    again in the table at the end.
 
     \b
     Exit code: 0 the suites hold, 1 something was found.
@@ -194,6 +195,7 @@ def verify(
                 sample=sample,
                 on_start=progress.begin,
                 on_run=progress.advance,
+                on_finding=lambda finding: progress.say(f"found: {finding.subject}: {finding.what}"),
             )
         verification_view(result, one, console(), list_checks=list_checks)
         sound = sound and not result.findings

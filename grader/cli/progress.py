@@ -85,7 +85,7 @@ class ClassProgress:
 
 
 class RunProgress:
-    """A bar for work that is only counted; silent where there is no terminal."""
+    """A bar for work that is only counted; where there is no terminal, only what is said."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -114,6 +114,12 @@ class RunProgress:
         """Count one run."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
+
+    def say(self, text: str) -> None:
+        """Print a line beside the bar, on standard error."""
+        from grader.reports.text import printable
+
+        self._console.print(printable(text, 400), markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         return self

@@ -136,6 +136,7 @@ def verify(
     sample: int = 1,
     on_start: Callable[[int], None] = lambda total: None,
     on_run: Callable[[], None] = lambda: None,
+    on_finding: Callable[[Finding], None] = lambda finding: None,
 ) -> Verification:
     """Verify one assignment and return what was found; `findings` is empty where the suite holds.
 
@@ -143,6 +144,7 @@ def verify(
     twins and those mutants that name such a check; "right" is the reference and the twins, on one seed; "none".
     With a `sample` of n only every n-th mutant takes part, hints are not tried, and nothing is said about checks that
     no mutant fails: a quick look, not a proof.
+    `on_finding` gets what is found while it runs, which may be long before its end.
     Raises CourseError for content that cannot even be tried.
     """
     check_misconceptions(load_mutants(assignment), load_misconceptions(course))
@@ -174,7 +176,10 @@ def verify(
                 c.id: c.outcome for c in examined.report.checks
             }
             if mode == "plain":
+                known = len(result.findings)
                 _judge(result, subject, seed, examined, told)
+                for finding in result.findings[known:]:
+                    on_finding(finding)
         result.told = sum(told.values())
     _compare_modes(result, reports)
     _judge_checks(result)
