@@ -812,12 +812,20 @@ def test_loss_of_large_logits(student, rng):
     close(student.copy_loss(logits * 400, y), slow_loss(logits * 400, y))
 
 
+def looked(got):
+    """Demand an answer that one has to look for: who does nothing keeps its inputs, too."""
+    observe("the answer", got)
+    value = float(np.asarray(got, dtype=float))
+    require(math.isfinite(value) and value != 0, "the answer is 0, or no finite number")
+
+
 @pytest.mark.part("training")
 @pytest.mark.points(0.25)
 def test_loss_keeps_its_inputs(student, rng):
     """copy_loss leaves logits and y as they were."""
     logits, y = draw_answers(rng, 4, 6, 7)
-    _, after = student.returning_args("copy_loss", logits, y)
+    got, after = student.returning_args("copy_loss", logits, y)
+    looked(got)
     unchanged("logits", logits.numpy(), after[0])
     unchanged("y", y.numpy(), after[1])
 
@@ -1179,7 +1187,9 @@ def test_accuracy_where_all_is_asked(student, rng):
 def test_accuracy_keeps_its_inputs(student, rng):
     """copy_accuracy leaves logits and y as they were."""
     logits, y = draw_answers(rng, 4, 6, 7)
-    _, after = student.returning_args("copy_accuracy", logits, y)
+    y[0] = logits[0].argmax(-1)  # some are right
+    got, after = student.returning_args("copy_accuracy", logits, y)
+    looked(got)
     unchanged("logits", logits.numpy(), after[0])
     unchanged("y", y.numpy(), after[1])
 
@@ -1235,15 +1245,24 @@ def test_keep_bias_leaves_the_rest(student, rng):
 def test_keep_bias_can_be_trained(student, rng):
     """After keep_bias, the biases that it set are parameters that an update moves."""
     cell, tensor = loaded(student, draw_weights(rng, D=3, H=4))
-    student.keep_bias(cell, 1.5)
-    optimiser = student.plain_optimiser(cell, 0.8)
     x, h = draw_step(rng, 2, 3, 4)
-    after = cell.session.request("call", cell, (tensor(x), tensor(3 * h)), {}, "opaque", False)
-    after.method("sum", spec="opaque").method("backward")
-    optimiser.method("step", spec="opaque")
-    moved = np.asarray(cell.method("export_weights")["b_z"], dtype=float) + 1.5
-    observe("biases that moved", int((np.abs(moved) > 1e-6).sum()) + 10)
-    require(np.abs(moved).max() > 1e-6, "the biases that keep_bias set learn no more")
+
+    def moves():
+        """Make an update along the sum of the states; tell how many of the biases b_z it has moved."""
+        before = np.asarray(cell.method("export_weights")["b_z"], dtype=float)
+        optimiser = student.plain_optimiser(cell, 0.8)
+        after = cell.session.request("call", cell, (tensor(x), tensor(3 * h)), {}, "opaque", False)
+        after.method("sum", spec="opaque").method("backward")
+        optimiser.method("step", spec="opaque")
+        return int((np.abs(np.asarray(cell.method("export_weights")["b_z"], dtype=float) - before) > 1e-6).sum())
+
+    if not moves():
+        note("no gradient reaches your b_z at all, which other checks charge; this one lets it pass")
+        return
+    student.keep_bias(cell, 1.5)
+    moved = moves()
+    observe("biases that moved", moved + 10)
+    require(moved, "the biases that keep_bias set learn no more")
 
 
 @pytest.mark.training
