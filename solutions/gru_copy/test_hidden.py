@@ -504,6 +504,7 @@ def test_run_of_any_cell(student, rng):
         close(x_t, x[:, t], name=f"x of call {t}")
 
 
+@pytest.mark.kept("the start of a run is where gradients get lost, whether it is zero or not.")
 @pytest.mark.part("run")
 @pytest.mark.points(1)
 @pytest.mark.parametrize("size", [1.0, 0.0], ids=["random", "zero"])
@@ -623,6 +624,7 @@ def test_batch_shapes(student, rng):
         require(str(value.dtype).endswith("int64"), f"{name} holds {value.dtype} where int64 is asked")
 
 
+@pytest.mark.kept("it gives points to blanks that stand right where K is not 1.")
 @pytest.mark.part("data")
 @pytest.mark.points(1.5)
 def test_blanks(student, rng):
@@ -663,6 +665,7 @@ def test_answers(student, rng):
     require(np.array_equal(y[:, 8:], x[:, :4]), "in some rows the last K entries of y are not the symbols")
 
 
+@pytest.mark.kept("it gives points to what is not asked where K is not 1.")
 @pytest.mark.part("data")
 @pytest.mark.points(1)
 def test_ignored(student, rng):
