@@ -49,6 +49,10 @@ class Counter:
     def __getitem__(self, key): return [self.total, key]
     def add(self, more, *, factor=1): return self(more, factor)
     def itself(self): return self
+    def swap(self, x, y):
+        x[:] = x[::-1].copy()
+        y.reverse()
+        return self.total
 
 def echo(x): return x
 def twice(x): return x, x
@@ -225,6 +229,10 @@ def test_what_a_call_does_to_its_arguments_is_seen_and_does_nothing(sandbox: San
         result, (after,) = student.returning_args("change", array)
         assert result == 7.25 + 1 + 2 + 3
         assert np.array_equal(after, [7.25, 1, 2, 3])
+        result, (first, after) = student.make(10).attribute("swap", spec="opaque").returning_args(array, [1, 2])
+        assert result == 10
+        assert np.array_equal(first, [3, 2, 1, 0])
+        assert after == [2, 1]
     assert np.array_equal(array, np.arange(4.0))
 
 

@@ -262,15 +262,17 @@ def _judge(result: Verification, subject: Subject, seed: int, examined: Examined
     for check in failing:
         if check.outcome is Outcome.UNGRADED:
             find(f"{check.id} is ungraded: {check.detail.splitlines()[0] if check.detail else report.reason}")
+    graded = [c for c in report.checks if c.outcome is not Outcome.UNGRADED]  # of the others all is said
     if subject.kind in ("reference", "twin"):
-        for check in failing:
-            find(f"{check.id} {check.outcome.value}: {'; '.join(check.facts) or check.detail[:200]}")
+        for check in graded:
+            if check.outcome is not Outcome.PASSED:
+                find(f"{check.id} {check.outcome.value}: {'; '.join(check.facts) or check.detail[:200]}")
         for check_id, margins in examined.margins.items():
             for error, tolerance in margins:
                 if tolerance > 0 and error / tolerance > result.margin_right[0]:
                     result.margin_right = (error / tolerance, name, check_id)
     elif subject.kind == "stub":
-        for check in report.checks:
+        for check in graded:
             if check.outcome is not Outcome.NOT_ATTEMPTED:
                 find(f"{check.id} is {check.outcome.value}, not `not attempted`")
     elif subject.kind == "vandal":

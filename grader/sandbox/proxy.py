@@ -122,10 +122,8 @@ class Function:
     def returning_args(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
         """Call it and bring back, besides the result, the arguments as they are in the worker afterwards."""
         session = self._student._ready(self.__name__)
-        got = session.request("call", self.__name__, args, kwargs, self._wire, True)
-        if not isinstance(got, tuple) or len(got) != 2 or not isinstance(got[1], list):
-            raise StudentFault("failed", "the code interfered with the grader's connection")
-        return fit(got[0], self._spec, self.__name__), got[1]
+        result, after = session.call_returning_args(self.__name__, args, kwargs, self._wire)
+        return fit(result, self._spec, self.__name__), after
 
 
 class Student:

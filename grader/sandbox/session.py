@@ -118,6 +118,10 @@ class Handle:
         """Call a method of the object in the worker."""
         return self.session.request("method", self, name, args, kwargs, spec)
 
+    def returning_args(self, *args: Any, **kwargs: Any) -> tuple[Any, list[Any]]:
+        """Call the object and bring back, besides the result, the arguments as they are in the worker afterwards."""
+        return self.session.call_returning_args(self, args, kwargs, None)
+
     def value(self) -> Any:
         """Bring the object here as plain data."""
         return self.session.request("value", self)
@@ -260,6 +264,15 @@ class Session:
         if self._depth == 0 and self.meter.exhausted:
             raise StudentFault("timed out", f"the submission has used up {self.meter.exhausted}")
         return self._exchange((operation, self.epoch, *arguments), 1)
+
+    def call_returning_args(
+        self, target: str | Handle, args: Sequence[Any], kwargs: Mapping[str, Any], wire: Any
+    ) -> tuple[Any, list[Any]]:
+        """Call a function of the submission; return (result, arguments afterwards), or raise StudentFault."""
+        got = self.request("call", target, args, kwargs, wire, True)
+        if not isinstance(got, tuple) or len(got) != 2 or not isinstance(got[1], list):
+            raise StudentFault("failed", "the code interfered with the grader's connection")
+        return got
 
     @contextlib.contextmanager
     def limit(self, *, cpu_seconds: float) -> Iterator[None]:

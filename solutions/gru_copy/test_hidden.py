@@ -110,9 +110,9 @@ def step(student, weights, x, h, dtype=torch.float64):
     return cell(tensor(x), tensor(h))
 
 
-def with_args(handle, *args):
-    """Call a handle and return (result, arguments as they are in the worker afterwards)."""
-    return handle.session.request("call", handle, args, {}, None, True)
+def leave_gradients(module, *args):
+    """Call a module and go back from the sum of its answer: the gradients stay in its parameters."""
+    module.method("__call__", *args, spec="opaque").method("sum", spec="opaque").method("backward")
 
 
 def draw_step(rng, B, D, H):
@@ -384,7 +384,7 @@ def test_step_keeps_its_inputs(student, rng):
     x, h = draw_step(rng, 4, 2, 3)
     cell, tensor = loaded(student, weights)
     given = [np.asarray(tensor(x)), np.asarray(tensor(h))]
-    got, after = with_args(cell, tensor(x), tensor(h))
+    got, after = cell.returning_args(tensor(x), tensor(h))
     close(got, slow_cell(weights, x, h))
     unchanged("x", given[0], after[0])
     unchanged("h", given[1], after[1])
@@ -815,11 +815,14 @@ def test_loss_of_large_logits(student, rng):
     close(student.copy_loss(logits * 400, y), slow_loss(logits * 400, y))
 
 
-def looked(got):
-    """Demand an answer that one has to look for: who does nothing keeps its inputs, too."""
+def keeps_logits_and_answers(student, function, logits, y):
+    """Demand that a call leaves logits and y as they were, and that it did something: who does nothing keeps both."""
+    got, after = student.returning_args(function, logits, y)
     observe("the answer", got)
     value = float(np.asarray(got, dtype=float))
     require(math.isfinite(value) and value != 0, "the answer is 0, or no finite number")
+    unchanged("logits", logits.numpy(), after[0])
+    unchanged("y", y.numpy(), after[1])
 
 
 @pytest.mark.part("training")
@@ -827,10 +830,7 @@ def looked(got):
 def test_loss_keeps_its_inputs(student, rng):
     """copy_loss leaves logits and y as they were."""
     logits, y = draw_answers(rng, 4, 6, 7)
-    got, after = student.returning_args("copy_loss", logits, y)
-    looked(got)
-    unchanged("logits", logits.numpy(), after[0])
-    unchanged("y", y.numpy(), after[1])
+    keeps_logits_and_answers(student, "copy_loss", logits, y)
 
 
 def small_model(student, rng, symbols=4, H=3, width=1.0):
@@ -1010,9 +1010,7 @@ def test_second_update(student, rng):
     between = {name: torch.as_tensor(value).clone() for name, value in model.parameters().items()}
     x, y = draw_tokens(rng, 2, 4, 4)
     options = updates(student, model, between, x, y)
-    # somebody looks at a gradient between two updates
-    logits = model.session.request("call", model, (x,), {}, "opaque", False)
-    logits.method("sum", spec="opaque").method("backward")
+    leave_gradients(model, x)  # somebody looks at a gradient between two updates
     student.train_step(model, optimiser, x, y, 1e3)
     compare_weights(model.parameters(), [one.after(between, 0.5, 1e3) for one in options])
 
@@ -1191,10 +1189,7 @@ def test_accuracy_keeps_its_inputs(student, rng):
     """copy_accuracy leaves logits and y as they were."""
     logits, y = draw_answers(rng, 4, 6, 7)
     y[0] = logits[0].argmax(-1)  # some are right
-    got, after = student.returning_args("copy_accuracy", logits, y)
-    looked(got)
-    unchanged("logits", logits.numpy(), after[0])
-    unchanged("y", y.numpy(), after[1])
+    keeps_logits_and_answers(student, "copy_accuracy", logits, y)
 
 
 @pytest.mark.kept("it gives points to a right first step.")
@@ -1254,8 +1249,7 @@ def test_keep_bias_can_be_trained(student, rng):
         """Make an update along the sum of the states; tell how many of the biases b_z it has moved."""
         before = np.asarray(cell.method("export_weights")["b_z"], dtype=float)
         optimiser = student.plain_optimiser(cell, 0.8)
-        after = cell.session.request("call", cell, (tensor(x), tensor(3 * h)), {}, "opaque", False)
-        after.method("sum", spec="opaque").method("backward")
+        leave_gradients(cell, tensor(x), tensor(3 * h))
         optimiser.method("step", spec="opaque")
         return int((np.abs(np.asarray(cell.method("export_weights")["b_z"], dtype=float) - before) > 1e-6).sum())
 

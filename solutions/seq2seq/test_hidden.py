@@ -1825,12 +1825,17 @@ def reversal(rng, rows, low, high):
     return whole(src), whole(lengths), whole(tgt)
 
 
+def taught(tgt):
+    """Return what the decoder reads with teacher forcing: bos, then the targets but for the last."""
+    return np.concatenate([np.full((len(tgt), 1), BOS), array(tgt)[:, :-1]], axis=1)
+
+
 def own_losses(student, model, src, lengths, tgt):
     """Return the losses that train_step may report: the right one, and those of the student's own helpers.
 
     teacher_inputs and masked_nll have their own checks: where one is wrong here, what it leads to counts too.
     """
-    right = np.concatenate([np.full((len(tgt), 1), BOS), array(tgt)[:, :-1]], axis=1)
+    right = taught(tgt)
     inputs = [right]
     try:
         own = array(student.teacher_inputs(tgt, BOS))
@@ -1862,8 +1867,7 @@ def grown(student, rng, kind="bahdanau", width=1.0):
 
 def apart_from_padding(model, src, lengths, tgt):
     """Tell whether the loss over all places, padding included, is clearly another than the one that is asked."""
-    tgt_in = np.concatenate([np.full((len(tgt), 1), BOS), array(tgt)[:, :-1]], axis=1)
-    logp = array(forward(model, src, lengths, whole(tgt_in))[0])
+    logp = array(forward(model, src, lengths, whole(taught(tgt)))[0])
     if logp.shape != (*tgt.shape, VOCAB):
         return True  # which own_losses says
     asked, everywhere = (brute_nll(logp.astype(float), array(tgt), ignored) for ignored in (PAD, -1))
@@ -1894,7 +1898,7 @@ def test_train_step_returns_the_loss(student, rng):
 def test_train_step_goes_down(student, rng):
     """train_step: after a few steps on one batch the loss of the model on it has fallen."""
     model, (src, lengths, tgt) = grown(student, rng)
-    tgt_in = whole(np.concatenate([np.full((len(tgt), 1), BOS), array(tgt)[:, :-1]], axis=1))
+    tgt_in = whole(taught(tgt))
     losses = []
     optimizer = student.make_optimizer(model, 0.02)
     for count in (0, 8):
