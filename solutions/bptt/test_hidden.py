@@ -1198,7 +1198,7 @@ def test_clip(student, rng):
     """clip_global_norm scales all gradients by one factor, where the norm is far above the limit or just above it."""
     grads = draw_grads(rng)
     norm = brute_norm(grads)
-    for share in (0.4, 0.95):
+    for share in (0.1, 0.95):  # a tenth of the norm is below the largest entry, most of it is above every entry
         clipped, _ = clipped_by(student, grads, share * norm)
         for name in grads:
             close(clipped[name], share * grads[name])
@@ -1208,16 +1208,18 @@ def test_clip(student, rng):
 @pytest.mark.part("truncation")
 @pytest.mark.points(1)
 def test_clip_norm(student, rng):
-    """clip_global_norm returns the norm before clipping."""
+    """clip_global_norm returns the norm before clipping, whatever shapes there are."""
     grads = draw_grads(rng)
+    close(clipped_by(student, grads, 1.25)[1], brute_norm(grads))
+    grads["K"] = rng.uniform(-1, 1, (2, 1, 3))
     close(clipped_by(student, grads, 1.25)[1], brute_norm(grads))
 
 
 @pytest.mark.part("truncation")
 @pytest.mark.points(1)
 def test_clip_of_small_gradients(student, rng):
-    """clip_global_norm leaves gradients below the limit alone, zero gradients too, and of any number of axes."""
-    grads = draw_grads(rng) | {"K": rng.uniform(-1, 1, (2, 1, 3))}
+    """clip_global_norm leaves gradients below the limit alone, zero gradients too."""
+    grads = draw_grads(rng)
     norm = brute_norm(grads)
     clipped, got = clipped_by(student, grads, 1.5 * norm)
     for name in grads:
