@@ -854,8 +854,9 @@ def test_loss_of_large_logits(student, rng, what):
     logits, y, mask = draw_loss(rng, B=4, T=5, O=3)
     logits[::2] *= 500.0
     logits[1::2] += rng.choice([-900.0, 900.0], (2, 5, 1))
-    # one loss of 2,000: no probability of it is left in float64
-    logits[0, 0, y[0, 0]], logits[0, 0, y[0, 0] - 1] = -1000.0, 1000.0
+    # one loss of 2,000: no probability of it is left in float64; the first class or the last far below another
+    y[0, 0] = 2
+    logits[0, 0, 1:], logits[2, 0, ::2] = (1000.0, -1000.0), (-1000.0, 1000.0)
     loss, dlogits = student.masked_xent(logits, y, mask)
     if what == "loss":
         close(loss, brute_loss(logits, y, mask))
