@@ -289,6 +289,7 @@ def test_through_tanh_of_saturated_units(student, rng):
     close(student.through_tanh(dh, np.tanh(a)), dh * slope)
 
 
+@pytest.mark.kept("it is the plain case; the checks of manners ask for it too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(2.5)
 def test_carry(student, rng):
@@ -298,6 +299,7 @@ def test_carry(student, rng):
     close(student.carry(da, W_hh), want)
 
 
+@pytest.mark.kept("it is the plain case; the checks of manners ask for it too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(2.5)
 def test_local_dW_hh(student, rng):
@@ -307,6 +309,7 @@ def test_local_dW_hh(student, rng):
     close(student.local_dW_hh(da, h_prev), want)
 
 
+@pytest.mark.kept("it is the plain case; the checks of manners ask for it too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(1.5)
 def test_bias_term(student, rng):
