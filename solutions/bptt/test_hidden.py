@@ -256,13 +256,18 @@ def same_again(first, again):
 # --- Part derivation -------------------------------------------------------------------------------------
 
 
+def slope_of_tanh(a):
+    """Return the central differences of tanh at a."""
+    return (np.tanh(a + NUDGE) - np.tanh(a - NUDGE)) / (2 * NUDGE)
+
+
 @pytest.mark.kept("it is the plain case; the next check asks for a right answer too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(2.5)
 def test_through_tanh(student, rng):
     """through_tanh takes a gradient back through tanh."""
     a, dh = rng.uniform(-1.5, 1.5, (3, 5)), rng.uniform(-1, 1, (3, 5))
-    slope = (np.tanh(a + NUDGE) - np.tanh(a - NUDGE)) / (2 * NUDGE)
+    slope = slope_of_tanh(a)
     close(student.through_tanh(dh, np.tanh(a)), dh * slope)
 
 
@@ -271,7 +276,7 @@ def test_through_tanh(student, rng):
 def test_through_tanh_keeps_its_inputs(student, rng):
     """through_tanh works on arrays of any shape and leaves dh and h as they were."""
     a, dh = rng.uniform(-1.5, 1.5, (4, 1, 3)), rng.uniform(-1, 1, (4, 1, 3))
-    slope = (np.tanh(a + NUDGE) - np.tanh(a - NUDGE)) / (2 * NUDGE)
+    slope = slope_of_tanh(a)
     h = np.tanh(a)
     got, after = student.returning_args("through_tanh", dh, h)
     close(got, dh * slope)
@@ -285,7 +290,7 @@ def test_through_tanh_of_saturated_units(student, rng):
     """through_tanh where some units are saturated: nothing goes back through an h of 1 or -1."""
     a, dh = rng.uniform(-1.5, 1.5, (2, 6)), rng.uniform(0.5, 1, (2, 6)) * rng.choice([-1, 1], (2, 6))
     a[0, 1], a[1, 4] = 40.0, -40.0
-    slope = (np.tanh(a + NUDGE) - np.tanh(a - NUDGE)) / (2 * NUDGE)
+    slope = slope_of_tanh(a)
     close(student.through_tanh(dh, np.tanh(a)), dh * slope)
 
 
@@ -357,14 +362,19 @@ def test_piece_keeps_its_inputs(student, rng, name):
         unchanged(argument, before, value)
 
 
+def compare_double_sum(student, case):
+    """Hold the student's double sum against the differences of the whole loss by W_hh."""
+    want = differences(upstream_loss(own_states, case), case.given, "W_hh")
+    close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
+
+
 @pytest.mark.kept("it is the plain case; the check of its inputs asks for it too.")
 @pytest.mark.part("derivation")
 @pytest.mark.points(3.5)
 def test_double_sum(student, rng):
     """dW_hh_double_sum: every loss, through every earlier use of W_hh."""
     case = draw(rng, B=2, T=6, D=3, H=4)
-    want = differences(upstream_loss(own_states, case), case.given, "W_hh")
-    close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
+    compare_double_sum(student, case)
 
 
 @pytest.mark.kept("it gives points to a right inner sum.")
@@ -374,8 +384,7 @@ def test_double_sum_of_the_last_loss(student, rng):
     """dW_hh_double_sum where only the last step has a loss."""
     case = draw(rng, B=3, T=5, D=2, H=4)
     case.dhs[:, :-1] = 0.0
-    want = differences(upstream_loss(own_states, case), case.given, "W_hh")
-    close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
+    compare_double_sum(student, case)
 
 
 @pytest.mark.kept("it gives points to a right immediate partial.")
@@ -384,8 +393,7 @@ def test_double_sum_of_the_last_loss(student, rng):
 def test_double_sum_of_one_step(student, rng):
     """dW_hh_double_sum of sequences of one step."""
     case = draw(rng, B=4, T=1, D=2, H=5)
-    want = differences(upstream_loss(own_states, case), case.given, "W_hh")
-    close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
+    compare_double_sum(student, case)
 
 
 @pytest.mark.part("derivation")
@@ -393,8 +401,7 @@ def test_double_sum_of_one_step(student, rng):
 def test_double_sum_of_one_sequence(student, rng):
     """dW_hh_double_sum with a batch of one."""
     case = draw(rng, B=1, T=4, D=2, H=3)
-    want = differences(upstream_loss(own_states, case), case.given, "W_hh")
-    close(student.dW_hh_double_sum(case.dhs, case.hs, case.h0, case.W_hh), want)
+    compare_double_sum(student, case)
 
 
 @pytest.mark.part("derivation")
@@ -986,7 +993,7 @@ def test_step_jacobian_of_a_saturated_unit(student, rng):
     W_hh = rng.uniform(-1, 1, (4, 4))
     h = np.array([0.0, 1.0, rng.uniform(0.3, 0.6), rng.uniform(-0.6, -0.3)])
     a = np.array([0.0, 40.0, *np.arctanh(h[2:])])
-    slope = (np.tanh(a + NUDGE) - np.tanh(a - NUDGE)) / (2 * NUDGE)
+    slope = slope_of_tanh(a)
     want = np.array([[slope[i] * W_hh[i, j] for j in range(4)] for i in range(4)])
     close(student.step_jacobian(h, W_hh), want)
 
